@@ -1,0 +1,121 @@
+"""Who may come in: stations at the door, drivers' tokens at the charger. Pure; the directory is data.
+
+The directory is a copy of what the records hold about stations and tokens. The bridge refreshes it while the
+database answers and keeps the last copy while it does not, so an outage locks nobody out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from bridge.settings import Unknown
+
+
+class StationEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A registered station. ``key_hmac`` is empty where it needs no key (a private network, by choice)."""
+
+    id: str
+    site_id: str = ""
+    is_approved: bool = True
+    key_hmac: bytes = b""
+
+
+class TokenEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    token: str  # normalised
+    group: str = ""
+    is_blocked: bool = False
+    expires_at: datetime | None = None
+
+
+class Directory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the records say about who may come in; station ids and tokens as keys."""
+
+    stations: dict[str, StationEntry] = {}
+    tokens: dict[str, TokenEntry] = {}
+
+
+class Entry(StrEnum):
+    ACCEPTED = "accepted"
+    HELD = "held"  # connected, answered Pending, waits for a person's approval
+    REFUSED = "refused"
+
+
+class Admission(msgspec.Struct, frozen=True):
+    """``station`` is the id as registered, whatever case the charger used (field quirk 7)."""
+
+    entry: Entry
+    station: str
+    cause: str
+    security: str = "none"  # "basic" when a key was checked
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """About a token. ``status`` is OCPP's AuthorizationStatus: Accepted, Invalid, Blocked, Expired."""
+
+    status: str
+    cause: str
+    group: str = ""
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.status == "Accepted"
+
+
+def key_hmac(pepper: bytes, key: bytes) -> bytes:
+    """HMAC-SHA256 of a random key. Keys are random, so a fast hash with a pepper is enough."""
+    return hmac.new(pepper, key, hashlib.sha256).digest()
+
+
+def admit(
+    directory: Directory, policy: Unknown, pepper: bytes, station: str, key: bytes | None
+) -> Admission:
+    """Decide about a station at the door. ``key`` is the Basic password as bytes, ``None`` when absent."""
+    entry = directory.stations.get(station) or _by_folded_id(directory, station)
+    if entry is None:
+        return Admission(_UNKNOWN_STATION[policy], station, f"unknown station, policy {policy}")
+    if entry.key_hmac:
+        if key is None or not hmac.compare_digest(key_hmac(pepper, key), entry.key_hmac):
+            return Admission(Entry.REFUSED, entry.id, "wrong or missing key")
+        return Admission(_approval(entry), entry.id, "key matches", "basic")
+    return Admission(_approval(entry), entry.id, "registered without a key")
+
+
+def _approval(entry: StationEntry) -> Entry:
+    return Entry.ACCEPTED if entry.is_approved else Entry.HELD
+
+
+_UNKNOWN_STATION = {
+    Unknown.REJECT: Entry.REFUSED,
+    Unknown.HOLD: Entry.HELD,
+    Unknown.ACCEPT: Entry.ACCEPTED,
+}
+
+
+def _by_folded_id(directory: Directory, station: str) -> StationEntry | None:
+    folded = station.casefold()
+    found = [entry for key, entry in directory.stations.items() if key.casefold() == folded]
+    return found[0] if len(found) == 1 else None
+
+
+def normalise_token(token: str) -> str:
+    """Chargers differ in case and padding (field quirk 60)."""
+    return token.strip().strip("\x00").upper()
+
+
+def decide(directory: Directory, policy: Unknown, token: str, now: datetime) -> Decision:
+    """Decide about a driver's token."""
+    entry = directory.tokens.get(normalise_token(token))
+    if entry is None:
+        if policy is Unknown.ACCEPT and token:
+            return Decision("Accepted", "unknown token, policy accept")
+        return Decision("Invalid", "unknown token")
+    if entry.is_blocked:
+        return Decision("Blocked", "token is blocked", entry.group)
+    if entry.expires_at is not None and entry.expires_at <= now:
+        return Decision("Expired", "token has expired", entry.group)
+    return Decision("Accepted", "by the list", entry.group)

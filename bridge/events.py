@@ -1,0 +1,246 @@
+"""What the road carries: facts in the past tense, frozen, UTC, units in names.
+
+An adapter turns a charger's frame into these; everything behind the intake reads nothing else.
+``at`` is the device's own time when it gave one, else the time of receipt; ``received_at`` is ours.
+Sizes are bounded by the frame guard, texts are as hostile as the charger that sent them.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class ConnectorStatus(StrEnum):
+    """State of a connector, in OCPP 1.6's terms (section 7.7); 2.x is mapped onto them."""
+
+    AVAILABLE = "Available"
+    PREPARING = "Preparing"
+    CHARGING = "Charging"
+    SUSPENDED_EV = "SuspendedEV"
+    SUSPENDED_EVSE = "SuspendedEVSE"
+    FINISHING = "Finishing"
+    RESERVED = "Reserved"
+    UNAVAILABLE = "Unavailable"
+    FAULTED = "Faulted"
+
+
+class EnergySource(StrEnum):
+    """What a session's energy rests on, best first."""
+
+    REGISTER = "register"  # difference of the meter's register
+    SESSION_COUNTER = "session_counter"  # the charger's own count since plug-in
+    POWER_INTEGRAL = "power_integral"  # sum of power over time
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    """Common to all: which station, when the device says it was, when we received it."""
+
+    station: str
+    at: datetime
+    received_at: datetime
+
+
+class StationConnected(Event):
+    address: str
+    protocol: str  # "ocpp1.6", "ocpp2.0.1", "mqtt/goe"
+    security: str = ""  # how it proved who it is: "basic", "none", "mtls"
+
+
+class StationDisconnected(Event):
+    reason: str = ""
+
+
+class StationBooted(Event):
+    vendor: str = ""
+    model: str = ""
+    serial: str = ""
+    firmware: str = ""
+    reason: str = ""
+
+
+class StationSeen(Event):
+    """A heartbeat, or any sign of life that says nothing else."""
+
+
+class StatusChanged(Event):
+    """``evse`` 0 is the station itself (OCPP 1.6 connector 0)."""
+
+    evse: int
+    connector: int = 1
+    status: ConnectorStatus
+    error_code: str = "NoError"
+    info: str = ""
+    vendor_error_code: str = ""
+
+
+class TokenPresented(Event):
+    token: str
+    token_type: str = ""
+    evse: int | None = None
+    accepted: bool = False  # set by the intake
+    cause: str = ""  # why not, or which rule let it in; set by the intake
+
+
+class TransactionStarted(Event):
+    """A charging transaction began. ``transaction_id`` is ours for OCPP 1.6 (set by the intake when empty),
+    the station's for 2.x, derived for MQTT."""
+
+    evse: int
+    connector: int = 1
+    transaction_id: str = ""
+    token: str = ""
+    meter_start_wh: int | None = None
+    remote_start_id: int | None = None
+    seq_no: int | None = None
+    offline: bool = False
+    charging: bool | None = None  # 2.x chargingState == Charging; None when unsaid
+    start_unknown: bool = False  # we came late: the car was already charging (MQTT retained state)
+    accepted: bool = True  # set by the intake
+    cause: str = ""  # set by the intake
+
+
+class TransactionUpdated(Event):
+    transaction_id: str
+    evse: int | None = None
+    charging_state: ConnectorStatus | None = None
+    trigger: str = ""
+    seq_no: int | None = None
+    token: str = ""
+    offline: bool = False
+
+
+class TransactionEnded(Event):
+    """``evse`` is known for 2.x and MQTT, ``None`` for 1.6 where only the transaction id travels."""
+
+    transaction_id: str
+    evse: int | None = None
+    meter_stop_wh: int | None = None
+    stop_reason: str = ""
+    token: str = ""
+    seq_no: int | None = None
+    offline: bool = False
+
+
+class MeterSampled(Event):
+    """One instant of one EVSE: ``values`` maps a field of ``measurands.FIELDS`` to its value."""
+
+    evse: int | None = None
+    transaction_id: str = ""
+    context: str = ""  # OCPP ReadingContext; "" is Sample.Periodic
+    values: dict[str, float]
+    unknown: tuple[str, ...] = ()  # measurands we could not place; the raw frame has them
+    offline: bool = False  # the charger says it was queued
+
+
+class DeviceEventNotified(Event):
+    """2.x NotifyEvent, one entry."""
+
+    component: str
+    variable: str
+    value: str
+    trigger: str = ""
+    evse: int | None = None
+    cleared: bool = False
+    tech_code: str = ""
+    tech_info: str = ""
+
+
+class SecurityEventNotified(Event):
+    kind: str
+    tech_info: str = ""
+
+
+class VariablesReported(Event):
+    """2.x NotifyReport, one part: (component, variable, attribute, value)."""
+
+    request_id: int
+    seq_no: int = 0
+    more: bool = False
+    variables: tuple[tuple[str, str, str, str], ...]
+
+
+class DataTransferred(Event):
+    vendor_id: str
+    message_id: str = ""
+    data: str = ""
+
+
+class MessageReceived(Event):
+    """A valid message that has no event of its own yet: answered and kept."""
+
+    action: str
+    payload: dict[str, Any]
+
+
+class FrameRefused(Event):
+    """A frame we could not take: ``code`` is the CALLERROR's, ``detail`` says what to mend."""
+
+    action: str = ""
+    code: str
+    detail: str
+
+
+class CommandAnswered(Event):
+    """A station's answer to one of our calls."""
+
+    action: str
+    request_id: str
+    status: str
+    detail: str = ""
+
+
+AnyEvent = (
+    StationConnected
+    | StationDisconnected
+    | StationBooted
+    | StationSeen
+    | StatusChanged
+    | TokenPresented
+    | TransactionStarted
+    | TransactionUpdated
+    | TransactionEnded
+    | MeterSampled
+    | DeviceEventNotified
+    | SecurityEventNotified
+    | VariablesReported
+    | DataTransferred
+    | MessageReceived
+    | FrameRefused
+    | CommandAnswered
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(tuple[AnyEvent, ...])
+
+
+def encode(events: tuple[AnyEvent, ...]) -> bytes:
+    """Events to MessagePack, for the journal."""
+    return _encoder.encode(events)
+
+
+def decode(blob: bytes) -> tuple[AnyEvent, ...]:
+    """The inverse of ``encode``."""
+    return _decoder.decode(blob)
+
+
+def utc_now() -> datetime:
+    """The one clock of the adapters; pure code takes ``now`` as a parameter."""
+    return datetime.now(UTC)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_us(moment: datetime) -> int:
+    """Whole microseconds since 1970 UTC."""
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def from_us(microseconds: int) -> datetime:
+    """The inverse of ``to_us``."""
+    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(microsecond=microseconds % 1_000_000)

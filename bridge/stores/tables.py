@@ -1,0 +1,269 @@
+"""The records: stations, sessions, people, alarms. SQLAlchemy Core tables for SQLite and PostgreSQL.
+
+Bills and alarms rest on these, so they change only through Alembic (``bridge/stores/migrations``); a test
+holds the tables here against the migrations. Times are aware UTC, energy whole Wh, money decimal text.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime]):
+    """Aware UTC in, aware UTC out, on every database (SQLite drops the zone)."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"naive time {value!r}: give it a zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _time(name: str, *, nullable: bool = True, index: bool = False) -> sa.Column[datetime]:
+    return sa.Column(name, UtcDateTime, nullable=nullable, index=index)
+
+
+def _text(name: str, default: str = "") -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=False, server_default=default)
+
+
+sites = sa.Table(
+    "sites",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    _text("place"),
+    sa.Column("latitude", sa.Float),
+    sa.Column("longitude", sa.Float),
+    _text("timezone", "UTC"),
+    sa.Column("grid_limit_w", sa.Integer),
+)
+
+stations = sa.Table(
+    "stations",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # as in the OCPP path, or <mapping>-<device> for MQTT
+    sa.Column("site_id", sa.Text, sa.ForeignKey("sites.id", ondelete="SET NULL"), index=True),
+    _text("name"),
+    sa.Column("is_approved", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("key_hmac", sa.LargeBinary),  # HMAC-SHA256 of the station's Basic password
+    sa.Column("has_key", sa.Boolean, nullable=False, server_default=sa.false()),
+    _text("protocol"),
+    _text("vendor"),
+    _text("model"),
+    _text("serial"),
+    _text("firmware"),
+    _text("address"),
+    _text("bridge"),
+    sa.Column("is_connected", sa.Boolean, nullable=False, server_default=sa.false()),
+    _time("connected_at"),
+    _time("disconnected_at"),
+    _time("last_seen_at"),
+    _time("booted_at"),
+    sa.Column("clock_skew_s", sa.Float),
+    sa.Column("heartbeat_s", sa.Integer),
+    sa.Column("refused_frames", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
+)
+
+connectors = sa.Table(
+    "connectors",
+    metadata,
+    sa.Column("station", sa.Text, primary_key=True),
+    sa.Column("evse", sa.Integer, primary_key=True),  # 0 is the station itself
+    sa.Column("connector", sa.Integer, primary_key=True),
+    _text("status"),
+    _text("error_code"),
+    _text("info"),
+    _text("vendor_error_code"),
+    _time("status_at"),
+    _time("status_received_at"),
+    _text("kind"),  # connector type where known: CCS2, Type2 ...
+    sa.Column("rated_power_w", sa.Integer),
+    sa.Column("session_id", sa.Text),
+    sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
+)
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("station", sa.Text, nullable=False),
+    sa.Column("evse", sa.Integer, nullable=False),
+    sa.Column("connector", sa.Integer, nullable=False),
+    sa.Column("transaction_id", sa.Text, nullable=False),
+    _text("token"),
+    sa.Column("state", sa.Text, nullable=False),
+    _time("started_at", nullable=False),
+    _time("start_received_at", nullable=False),
+    _time("ended_at"),
+    _time("stop_received_at", index=True),
+    sa.Column("meter_start_wh", sa.BigInteger),
+    sa.Column("meter_last_wh", sa.BigInteger),
+    sa.Column("meter_stop_wh", sa.BigInteger),
+    sa.Column("energy_wh", sa.BigInteger, nullable=False),
+    sa.Column("energy_carried_wh", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("energy_source", sa.Text, nullable=False),
+    sa.Column("power_w", sa.Float),
+    sa.Column("power_max_w", sa.Float, nullable=False, server_default="0"),
+    sa.Column("soc_start_percent", sa.Float),
+    sa.Column("soc_percent", sa.Float),
+    _time("sample_at"),
+    _time("sample_received_at"),
+    sa.Column("charging_s", sa.Integer, nullable=False, server_default="0"),
+    _time("charging_since"),
+    sa.Column("cost", sa.Text, nullable=False, server_default="0.00"),
+    _text("currency"),
+    _text("tariff"),
+    _text("stop_reason"),
+    sa.Column("seq_no", sa.Integer),
+    sa.Column("review", sa.JSON, nullable=False, server_default="[]"),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Index("ix_sessions_started_at_id", "started_at", "id"),
+    sa.Index("ix_sessions_station_started_at", "station", "started_at"),
+    sa.Index("ix_sessions_state", "state"),
+)
+
+driver_tokens = sa.Table(
+    "driver_tokens",
+    metadata,
+    sa.Column("token", sa.Text, primary_key=True),  # normalised: upper case
+    _text("label"),
+    _text("group"),
+    sa.Column("is_blocked", sa.Boolean, nullable=False, server_default=sa.false()),
+    _time("expires_at"),
+)
+
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("password_hash", sa.Text, nullable=False),  # Argon2id
+    sa.Column("role", sa.Text, nullable=False),  # admin, operator, viewer
+    _text("email"),
+    sa.Column("is_active", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("session_epoch", sa.Integer, nullable=False, server_default="0"),  # raised to end all logins
+    _time("created_at", nullable=False),
+)
+
+login_links = sa.Table(
+    "login_links",
+    metadata,
+    sa.Column("token_hmac", sa.LargeBinary, primary_key=True),
+    sa.Column("user_id", sa.Integer, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    _time("expires_at", nullable=False),
+)
+
+api_tokens = sa.Table(
+    "api_tokens",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("token_hmac", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("role", sa.Text, nullable=False),
+    _time("created_at", nullable=False),
+    _time("revoked_at"),
+)
+
+alarms = sa.Table(
+    "alarms",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),  # "station", "station/evse" or a session id
+    sa.Column("station", sa.Text, nullable=False, index=True),
+    sa.Column("evse", sa.Integer),
+    sa.Column("session_id", sa.Text),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),  # ISA-18.2: unacknowledged, acknowledged, returned, normal
+    sa.Column("title", sa.Text, nullable=False),
+    _text("consequence"),
+    _text("action"),
+    _text("detail"),
+    _time("raised_at", nullable=False, index=True),
+    _time("acknowledged_at"),
+    _text("acknowledged_by"),
+    _time("cleared_at"),
+    sa.UniqueConstraint("rule", "subject", "raised_at"),
+    sa.Index("ix_alarms_state", "state"),
+)
+
+alarm_edges = sa.Table(
+    "alarm_edges",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("alarm_id", sa.Integer, sa.ForeignKey("alarms.id", ondelete="CASCADE"), nullable=False, index=True),
+    _time("at", nullable=False),
+    sa.Column("old", sa.Text, nullable=False),
+    sa.Column("new", sa.Text, nullable=False),
+    _text("reason"),
+    _text("actor"),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True),  # one notice per edge, channel and recipient
+    sa.Column("channel", sa.Text, nullable=False),
+    sa.Column("recipient", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    _time("created_at", nullable=False),
+    _time("due_at", nullable=False, index=True),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    _time("sent_at"),
+    _time("dead_at"),
+    _text("last_error"),
+)
+
+rule_states = sa.Table(
+    "rule_states",
+    metadata,
+    sa.Column("rule", sa.Text, primary_key=True),
+    sa.Column("subject", sa.Text, primary_key=True),
+    _time("since", nullable=False),  # when the condition was first seen, for the on-delay
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    _time("expires_at", nullable=False),
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    _time("at", nullable=False, index=True),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    _text("subject"),
+    _text("detail"),
+    _text("address"),
+)

@@ -39,11 +39,13 @@ class Trigger(StrEnum):
 _P, _C, _S, _F = SessionState.PENDING, SessionState.CHARGING, SessionState.SUSPENDED, SessionState.FINISHING
 _E, _O = SessionState.ENDED, SessionState.ORPHANED
 
+_ALWAYS = {Trigger.ENERGY_FLOWS: _C, Trigger.FINISHING: _F, Trigger.STOPPED: _E, Trigger.SUPERSEDED: _O}
+
 TRANSITIONS: dict[SessionState, dict[Trigger, SessionState]] = {
-    _P: {Trigger.ENERGY_FLOWS: _C, Trigger.PAUSED: _S, Trigger.FINISHING: _F, Trigger.STOPPED: _E, Trigger.SUPERSEDED: _O},
-    _C: {Trigger.ENERGY_FLOWS: _C, Trigger.PAUSED: _S, Trigger.FINISHING: _F, Trigger.STOPPED: _E, Trigger.SUPERSEDED: _O},
-    _S: {Trigger.ENERGY_FLOWS: _C, Trigger.PAUSED: _S, Trigger.FINISHING: _F, Trigger.STOPPED: _E, Trigger.SUPERSEDED: _O},
-    _F: {Trigger.ENERGY_FLOWS: _C, Trigger.PAUSED: _F, Trigger.FINISHING: _F, Trigger.STOPPED: _E, Trigger.SUPERSEDED: _O},
+    _P: _ALWAYS | {Trigger.PAUSED: _S},
+    _C: _ALWAYS | {Trigger.PAUSED: _S},
+    _S: _ALWAYS | {Trigger.PAUSED: _S},
+    _F: _ALWAYS | {Trigger.PAUSED: _F},
     _E: {},  # final
     _O: {Trigger.STOPPED: _E},  # the queued stop came after all
 }

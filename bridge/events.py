@@ -44,17 +44,17 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=T
     received_at: datetime
 
 
-class StationConnected(Event):
+class StationConnected(Event, frozen=True, kw_only=True):
     address: str
     protocol: str  # "ocpp1.6", "ocpp2.0.1", "mqtt/goe"
     security: str = ""  # how it proved who it is: "basic", "none", "mtls"
 
 
-class StationDisconnected(Event):
+class StationDisconnected(Event, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class StationBooted(Event):
+class StationBooted(Event, frozen=True, kw_only=True):
     vendor: str = ""
     model: str = ""
     serial: str = ""
@@ -62,11 +62,11 @@ class StationBooted(Event):
     reason: str = ""
 
 
-class StationSeen(Event):
+class StationSeen(Event, frozen=True, kw_only=True):
     """A heartbeat, or any sign of life that says nothing else."""
 
 
-class StatusChanged(Event):
+class StatusChanged(Event, frozen=True, kw_only=True):
     """``evse`` 0 is the station itself (OCPP 1.6 connector 0)."""
 
     evse: int
@@ -77,7 +77,7 @@ class StatusChanged(Event):
     vendor_error_code: str = ""
 
 
-class TokenPresented(Event):
+class TokenPresented(Event, frozen=True, kw_only=True):
     token: str
     token_type: str = ""
     evse: int | None = None
@@ -85,7 +85,7 @@ class TokenPresented(Event):
     cause: str = ""  # why not, or which rule let it in; set by the intake
 
 
-class TransactionStarted(Event):
+class TransactionStarted(Event, frozen=True, kw_only=True):
     """A charging transaction began. ``transaction_id`` is ours for OCPP 1.6 (set by the intake when empty),
     the station's for 2.x, derived for MQTT."""
 
@@ -103,7 +103,7 @@ class TransactionStarted(Event):
     cause: str = ""  # set by the intake
 
 
-class TransactionUpdated(Event):
+class TransactionUpdated(Event, frozen=True, kw_only=True):
     transaction_id: str
     evse: int | None = None
     charging_state: ConnectorStatus | None = None
@@ -113,7 +113,7 @@ class TransactionUpdated(Event):
     offline: bool = False
 
 
-class TransactionEnded(Event):
+class TransactionEnded(Event, frozen=True, kw_only=True):
     """``evse`` is known for 2.x and MQTT, ``None`` for 1.6 where only the transaction id travels."""
 
     transaction_id: str
@@ -125,7 +125,7 @@ class TransactionEnded(Event):
     offline: bool = False
 
 
-class MeterSampled(Event):
+class MeterSampled(Event, frozen=True, kw_only=True):
     """One instant of one EVSE: ``values`` maps a field of ``measurands.FIELDS`` to its value."""
 
     evse: int | None = None
@@ -136,7 +136,7 @@ class MeterSampled(Event):
     offline: bool = False  # the charger says it was queued
 
 
-class DeviceEventNotified(Event):
+class DeviceEventNotified(Event, frozen=True, kw_only=True):
     """2.x NotifyEvent, one entry."""
 
     component: str
@@ -149,12 +149,12 @@ class DeviceEventNotified(Event):
     tech_info: str = ""
 
 
-class SecurityEventNotified(Event):
+class SecurityEventNotified(Event, frozen=True, kw_only=True):
     kind: str
     tech_info: str = ""
 
 
-class VariablesReported(Event):
+class VariablesReported(Event, frozen=True, kw_only=True):
     """2.x NotifyReport, one part: (component, variable, attribute, value)."""
 
     request_id: int
@@ -163,20 +163,20 @@ class VariablesReported(Event):
     variables: tuple[tuple[str, str, str, str], ...]
 
 
-class DataTransferred(Event):
+class DataTransferred(Event, frozen=True, kw_only=True):
     vendor_id: str
     message_id: str = ""
     data: str = ""
 
 
-class MessageReceived(Event):
+class MessageReceived(Event, frozen=True, kw_only=True):
     """A valid message that has no event of its own yet: answered and kept."""
 
     action: str
     payload: dict[str, Any]
 
 
-class FrameRefused(Event):
+class FrameRefused(Event, frozen=True, kw_only=True):
     """A frame we could not take: ``code`` is the CALLERROR's, ``detail`` says what to mend."""
 
     action: str = ""
@@ -184,7 +184,7 @@ class FrameRefused(Event):
     detail: str
 
 
-class CommandAnswered(Event):
+class CommandAnswered(Event, frozen=True, kw_only=True):
     """A station's answer to one of our calls."""
 
     action: str

@@ -11,12 +11,14 @@ Source: OCPP 1.6 sections 4.6-4.10 and 7.7; OCPP 2.0.1 part 2 section E (Transac
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 import msgspec
+from msgspec.structs import replace
 
-from bridge.events import ConnectorStatus, EnergySource
+from bridge.events import ConnectorStatus, EnergySource, MeterSampled, TransactionEnded, TransactionStarted
 
 
 class SessionState(StrEnum):
@@ -59,7 +61,7 @@ STATUS_TRIGGERS: dict[ConnectorStatus, Trigger] = {
 }
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
     """One session as known now. Energy in whole Wh; ``cost`` a decimal string in ``currency``, gross.
 
     ``revision`` counts changes: of two snapshots the higher one is the newer truth.
@@ -80,7 +82,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     meter_last_wh: int | None = None
     meter_stop_wh: int | None = None
     energy_wh: int = 0
-    energy_carried_wh: int = 0  # counted before the register fell or restarted
+    energy_carried_wh: int = 0  # what the register forgot: energy_wh = carried + last - start
+    energy_integral_wh: float = 0.0  # power over time, used only where there is no register or counter
     energy_source: EnergySource = EnergySource.REGISTER
     power_w: float | None = None
     power_max_w: float = 0.0
@@ -105,3 +108,183 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def duration_s(self, now: datetime) -> int:
         """Whole seconds from start to end, or to ``now``; never negative."""
         return max(0, int(((self.ended_at or now) - self.started_at) / timedelta(seconds=1)))
+
+
+def session_id(station: str, transaction_id: str, started_at: datetime) -> str:
+    """The natural key as a short stable id: the same start, resent or replayed, is the same session."""
+    key = f"{station}\n{transaction_id}\n{started_at.isoformat()}".encode()
+    return hashlib.blake2b(key, digest_size=8).hexdigest()
+
+
+def opened(event: TransactionStarted) -> Session:
+    """A session from its start."""
+    review = () if event.accepted else (f"token not accepted: {event.cause}",)
+    if event.start_unknown:
+        review = (*review, "start not seen: already charging when first heard of")
+    return Session(
+        id=session_id(event.station, event.transaction_id, event.at),
+        station=event.station,
+        evse=event.evse,
+        connector=event.connector,
+        transaction_id=event.transaction_id,
+        token=event.token,
+        state=SessionState.CHARGING if event.charging else SessionState.PENDING,
+        charging_since=event.at if event.charging else None,
+        started_at=event.at,
+        start_received_at=event.received_at,
+        meter_start_wh=event.meter_start_wh,
+        meter_last_wh=event.meter_start_wh,
+        seq_no=event.seq_no,
+        review=review,
+        revision=1,
+    )
+
+
+def moved(session: Session, trigger: Trigger, at: datetime) -> Session:
+    """Take one step of ``TRANSITIONS``; a trigger that its state does not know changes nothing."""
+    state = TRANSITIONS[session.state].get(trigger)
+    if state is None or state is session.state:
+        return session
+    charging_s, since = session.charging_s, session.charging_since
+    if since is not None and state is not SessionState.CHARGING:
+        charging_s, since = charging_s + max(0, int((at - since) / timedelta(seconds=1))), None
+    elif state is SessionState.CHARGING:
+        since = at
+    return replace(session, state=state, charging_s=charging_s, charging_since=since)
+
+
+def sampled(session: Session, event: MeterSampled) -> Session:
+    """Take in a reading. One older than the newest known changes nothing here (it is stored at its own time)."""
+    if not session.is_open or (session.sample_at is not None and event.at < session.sample_at):
+        return session
+    values = event.values
+    power_w = values.get("power_w")
+    before = session.energy_wh
+    session = _counted(session, event, power_w)
+    soc = values.get("soc_percent")
+    session = replace(
+        session,
+        power_w=session.power_w if power_w is None else power_w,
+        power_max_w=max(session.power_max_w, power_w or 0.0),
+        soc_percent=session.soc_percent if soc is None else soc,
+        soc_start_percent=soc if session.soc_start_percent is None else session.soc_start_percent,
+        sample_at=event.at,
+        sample_received_at=event.received_at,
+    )
+    if session.state is SessionState.PENDING and ((power_w or 0.0) > 0 or session.energy_wh > before):
+        return moved(session, Trigger.ENERGY_FLOWS, event.at)
+    return session
+
+
+def _counted(session: Session, event: MeterSampled, power_w: float | None) -> Session:
+    register, counter = event.values.get("energy_import_wh"), event.values.get("session_energy_wh")
+    if register is not None:
+        return _counted_by_register(session, round(register))
+    if session.meter_last_wh is not None:
+        return session  # the register is the better witness; wait for its next word
+    if counter is not None:
+        energy_wh = max(session.energy_wh, round(counter))
+        return replace(session, energy_wh=energy_wh, energy_source=EnergySource.SESSION_COUNTER)
+    if power_w is not None and session.energy_source is not EnergySource.SESSION_COUNTER:
+        return _counted_by_power(session, event.at, power_w)
+    return session
+
+
+def _counted_by_register(session: Session, register_wh: int) -> Session:
+    last, start, carried = session.meter_last_wh, session.meter_start_wh, session.energy_carried_wh
+    if last is None or start is None:  # first register: what other witnesses counted so far is carried
+        start, carried = register_wh, session.energy_wh
+    elif register_wh < last:  # it fell: meter reset, or a session-relative register (field quirk 35)
+        carried = session.energy_wh - (register_wh - start)
+        session = _for_review(session, "register fell during the session")
+    return replace(
+        session,
+        meter_start_wh=start,
+        meter_last_wh=register_wh,
+        energy_carried_wh=carried,
+        energy_wh=carried + register_wh - start,
+        energy_source=EnergySource.REGISTER,
+    )
+
+
+def _counted_by_power(session: Session, at: datetime, power_w: float) -> Session:
+    integral = session.energy_integral_wh
+    if session.sample_at is not None and session.power_w is not None:
+        hours = (at - session.sample_at) / timedelta(hours=1)
+        integral += (session.power_w + power_w) / 2 * hours
+    return replace(
+        session,
+        energy_integral_wh=integral,
+        energy_wh=round(integral),
+        energy_source=EnergySource.POWER_INTEGRAL,
+    )
+
+
+def stopped(session: Session, event: TransactionEnded) -> Session:
+    """Close by the transaction's own stop. A stop sent twice changes nothing."""
+    if session.state is SessionState.ENDED:
+        return session
+    session = moved(session, Trigger.STOPPED, event.at)
+    session = replace(
+        session,
+        ended_at=max(event.at, session.started_at),
+        stop_received_at=event.received_at,
+        stop_reason=event.stop_reason or session.stop_reason,
+        power_w=0.0,  # a flow ends with its session (field quirk 41)
+        seq_no=event.seq_no if event.seq_no is not None else session.seq_no,
+    )
+    return session if event.meter_stop_wh is None else _settled(session, event.meter_stop_wh)
+
+
+def _settled(session: Session, stop_wh: int) -> Session:
+    """Between the register's own difference and the one with resets carried, the plausible one is that
+    nearest to what was counted on the way; a gap between them goes before a person."""
+    if session.meter_start_wh is None:
+        session = replace(session, meter_start_wh=stop_wh - session.energy_wh)
+    start = session.meter_start_wh or 0
+    plain, carried = stop_wh - start, session.energy_carried_wh + stop_wh - start
+    counted = session.energy_wh
+    energy_wh = min((plain, carried), key=lambda candidate: (candidate < 0, abs(candidate - counted)))
+    if energy_wh < 0:
+        session = _for_review(session, "register at stop is below the one at start")
+        energy_wh = counted
+    elif energy_wh < counted:
+        session = _for_review(session, "register at stop is below an earlier reading")
+    return replace(session, meter_stop_wh=stop_wh, meter_last_wh=stop_wh, energy_wh=energy_wh)
+
+
+def superseded(session: Session, at: datetime, received_at: datetime, reason: str) -> Session:
+    """Bound a session whose stop never came by what came next on its connector."""
+    if not session.is_open:
+        return session
+    session = moved(session, Trigger.SUPERSEDED, at)
+    return replace(
+        _for_review(session, reason),
+        ended_at=session.sample_at or session.started_at,
+        stop_received_at=received_at,
+        power_w=0.0,
+    )
+
+
+def orphan_stop(event: TransactionEnded) -> Session:
+    """A stop nobody can place, kept for a person (field quirks 42 and 64)."""
+    return Session(
+        id=session_id(event.station, event.transaction_id, event.at),
+        station=event.station,
+        evse=event.evse or 0,
+        transaction_id=event.transaction_id,
+        token=event.token,
+        state=SessionState.ORPHANED,
+        started_at=event.at,
+        start_received_at=event.received_at,
+        ended_at=event.at,
+        stop_received_at=event.received_at,
+        meter_stop_wh=event.meter_stop_wh,
+        stop_reason=event.stop_reason,
+        review=("stop without a known start",),
+        revision=1,
+    )
+
+
+def _for_review(session: Session, reason: str) -> Session:
+    return session if reason in session.review else replace(session, review=(*session.review, reason))

@@ -164,6 +164,7 @@ class Dashboard(Section):
     session_hours: int = Field(12, ge=1)
     secure_cookies: bool = True  # off only for plain http on loopback
     title: str = "chargewatch"
+    trusted_proxies: int = Field(0, ge=0, le=5)  # how many proxies of ours stand in front and set X-Forwarded-*
 
 
 class Smtp(Section):

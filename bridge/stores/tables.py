@@ -67,9 +67,8 @@ stations = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),  # as in the OCPP path, or <mapping>-<device> for MQTT
     sa.Column("site_id", sa.Text, sa.ForeignKey("sites.id", ondelete="SET NULL"), index=True),
     _text("name"),
-    sa.Column("is_approved", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("is_approved", sa.Boolean),  # a person's word; NULL while nobody has decided (the policy does)
     sa.Column("key_hmac", sa.LargeBinary),  # HMAC-SHA256 of the station's Basic password
-    sa.Column("has_key", sa.Boolean, nullable=False, server_default=sa.false()),
     _text("protocol"),
     _text("vendor"),
     _text("model"),
@@ -125,6 +124,7 @@ sessions = sa.Table(
     sa.Column("meter_stop_wh", sa.BigInteger),
     sa.Column("energy_wh", sa.BigInteger, nullable=False),
     sa.Column("energy_carried_wh", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("energy_integral_wh", sa.Float, nullable=False, server_default="0"),
     sa.Column("energy_source", sa.Text, nullable=False),
     sa.Column("power_w", sa.Float),
     sa.Column("power_max_w", sa.Float, nullable=False, server_default="0"),
@@ -138,12 +138,19 @@ sessions = sa.Table(
     _text("currency"),
     _text("tariff"),
     _text("stop_reason"),
-    sa.Column("seq_no", sa.Integer),
+    sa.Column("seq_no", sa.BigInteger),  # the charger's own count: no promise that it fits 32 bits
     sa.Column("review", sa.JSON, nullable=False, server_default="[]"),
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Index("ix_sessions_started_at_id", "started_at", "id"),
     sa.Index("ix_sessions_station_started_at", "station", "started_at"),
     sa.Index("ix_sessions_state", "state"),
+)
+
+tariffs = sa.Table(  # a version is never changed in place: a session keeps the one it started with
+    "tariffs",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("body", sa.JSON, nullable=False),
 )
 
 driver_tokens = sa.Table(

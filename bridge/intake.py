@@ -1,0 +1,140 @@
+"""The one road in: events are decided on, applied to the book and journaled; the adapter answers.
+
+``handle`` is synchronous and touches no disk; ``keep`` queues the frame with what became of it for the next
+group commit. An adapter sends its reply when ``journal.committed`` has reached ``keep``'s result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from bridge import book as books
+from bridge import events as vocabulary
+from bridge.access import Decision, Directory, decide
+from bridge.billing.price import Tariff, total
+from bridge.book import Book, Snapshot
+from bridge.events import AnyEvent, TokenPresented, TransactionStarted, to_us
+from bridge.journal import Entry, Journal, StateRow
+from bridge.session import Session
+from bridge.settings import Unknown
+
+_PLAUSIBLE_PAST = timedelta(days=400)  # older or future device times are a broken clock (field quirk 56)
+_PLAUSIBLE_FUTURE = timedelta(days=1)
+
+
+class Outcome(NamedTuple):
+    """``events`` as decided (tokens accepted or not, transaction ids given), ``changed`` the new snapshots."""
+
+    events: tuple[AnyEvent, ...]
+    changed: list[Snapshot]
+
+
+class Frame(NamedTuple):
+    """A frame as it came or went. ``action`` is the OCPP action or the MQTT topic."""
+
+    station: str
+    source: str
+    direction: str
+    action: str
+    raw: bytes
+    received_at: datetime
+
+
+class Intake:
+    """Wires book, journal, directory and tariffs. ``directory`` and ``tariffs`` are replaced as they change."""
+
+    def __init__(
+        self, book: Book, journal: Journal, unknown_tokens: Unknown, tariff: Tariff, directory: Directory | None = None
+    ) -> None:
+        self.book = book
+        self.journal = journal
+        self.directory = directory or Directory()
+        self.tariffs: Mapping[str, Tariff] = {tariff.id: tariff}
+        self._tariff = tariff
+        self._unknown_tokens = unknown_tokens
+
+    def handle(self, *events: AnyEvent) -> Outcome:
+        """Decide and apply; the order of ``events`` is the order of the frame."""
+        decided: list[AnyEvent] = []
+        changed: dict[str, Snapshot] = {}
+        for event in events:
+            event = self._decided(_with_plausible_time(event))
+            decided.append(event)
+            for snapshot in self.book.apply(event):
+                if isinstance(snapshot, Session):
+                    snapshot = self._priced(snapshot, event.received_at)
+                changed[books.key_of(snapshot)] = snapshot
+        return Outcome(tuple(decided), list(changed.values()))
+
+    def keep(self, frame: Frame, outcome: Outcome, reply: bytes = b"") -> int:
+        """Journal a frame with its outcome; returns the sequence number to wait for."""
+        return self.journal.append(
+            Entry(
+                to_us(frame.received_at),
+                frame.station,
+                frame.source,
+                frame.direction,
+                frame.action,
+                frame.raw,
+                reply,
+                vocabulary.encode(outcome.events),
+            ),
+            [_state_row(snapshot) for snapshot in outcome.changed],
+        )
+
+    def decide(self, token: str, now: datetime) -> Decision:
+        """About a driver's token, without recording anything."""
+        return decide(self.directory, self._unknown_tokens, token, now)
+
+    def _decided(self, event: AnyEvent) -> AnyEvent:
+        if isinstance(event, TokenPresented):
+            decision = self.decide(event.token, event.received_at)
+            return replace(event, accepted=decision.is_accepted, cause=decision.cause)
+        if isinstance(event, TransactionStarted):
+            return self._decided_start(event)
+        return event
+
+    def _decided_start(self, event: TransactionStarted) -> TransactionStarted:
+        if event.token:
+            decision = self.decide(event.token, event.received_at)
+            event = replace(event, accepted=decision.is_accepted, cause=decision.cause)
+        if not event.transaction_id:
+            event = replace(event, transaction_id=self._transaction_id(event))
+        return event
+
+    def _transaction_id(self, event: TransactionStarted) -> str:
+        """For OCPP 1.6, where we give the id: a hash of what the start says, so that the same start resent to any
+        bridge, before or after a restart, gets the same answer (field quirks 45, 62 and 64)."""
+        for salt in range(100):
+            says = (event.station, event.evse, event.token, event.at.isoformat(), event.meter_start_wh, salt)
+            digest = hashlib.blake2b(repr(says).encode(), digest_size=4).digest()
+            number = str(int.from_bytes(digest) & 0x7FFF_FFFF or 1)
+            known = self.book.find_session(event.station, number)
+            if known is None or known.started_at == event.at:
+                return number
+        raise RuntimeError("a hundred transaction ids in a row are taken")  # 2^-3100: a broken hash
+
+    def _priced(self, session: Session, now: datetime) -> Session:
+        tariff = self.tariffs.get(session.tariff) or self._tariff
+        cost = str(total(tariff, max(0, session.energy_wh), session.duration_s(now)))
+        session = replace(session, cost=cost, currency=tariff.currency, tariff=tariff.id)
+        self.book.sessions[session.station][session.id] = session
+        return session
+
+
+def _state_row(snapshot: Snapshot) -> StateRow:
+    is_final = isinstance(snapshot, Session) and not snapshot.is_open
+    return StateRow(books.key_of(snapshot), is_final, books.encode(snapshot))
+
+
+def _with_plausible_time(event: AnyEvent) -> AnyEvent:
+    """A device that lives in 1970 or next year is dated by our clock; the raw frame keeps what it said."""
+    ahead = event.at - event.received_at
+    if -_PLAUSIBLE_PAST <= ahead <= _PLAUSIBLE_FUTURE:
+        return event
+    return replace(event, at=event.received_at)

@@ -1,0 +1,223 @@
+"""The journal: what a charger said is on disk before it is answered.
+
+One SQLite file per bridge (WAL, ``synchronous=FULL``), written by one thread in group commits. Two tables
+commit together: ``entries``, every frame with our reply and the events read from it, and ``state``, the newest
+snapshot of each station, connector and session. After a crash the book is read back from ``state``; nothing
+is derived twice. Everything behind the journal is a projection with a cursor (``cursors``).
+
+``append`` is called on one thread (the bridge's loop); every other method from any.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries (
+    seq INTEGER PRIMARY KEY, received_us INTEGER NOT NULL, station TEXT NOT NULL, source TEXT NOT NULL,
+    direction TEXT NOT NULL, action TEXT NOT NULL, frame BLOB NOT NULL, reply BLOB NOT NULL, events BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS state (
+    key TEXT PRIMARY KEY, seq INTEGER NOT NULL, is_final INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS state_seq ON state (seq);
+CREATE TABLE IF NOT EXISTS cursors (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+"""
+_HEAD = "head"  # a cursor that holds the highest sequence number ever given, across retention
+
+
+class JournalError(Exception):
+    """The journal cannot be written; the bridge must stop answering. The message says what to mend."""
+
+
+class Entry(NamedTuple):
+    """One frame. ``direction`` '>' from the charger, '<' to it; ``events`` as ``events.encode`` gives them."""
+
+    received_us: int
+    station: str
+    source: str
+    direction: str
+    action: str
+    frame: bytes
+    reply: bytes
+    events: bytes
+
+
+class StateRow(NamedTuple):
+    """The newest snapshot under ``key``; ``is_final`` when it will not change again (an ended session)."""
+
+    key: str
+    is_final: bool
+    body: bytes
+
+
+class Journal:
+    """Durable append with group commit. ``on_commit(seq)`` is called on the writer's thread after each commit."""
+
+    def __init__(self, path: Path, commit_every_s: float = 0.002, max_pending: int = 20_000) -> None:
+        self._path = path
+        self._commit_every_s = commit_every_s
+        self._max_pending = max_pending
+        self._wake = threading.Condition()
+        self._pending: list[tuple[int, Entry]] = []
+        self._pending_state: dict[str, tuple[int, StateRow]] = {}
+        self._stopping = False
+        self._failure: BaseException | None = None
+        self._local = threading.local()
+        self._head = 0
+        self.committed = 0
+        self.on_commit: Callable[[int], None] = lambda seq: None
+        self._thread = threading.Thread(target=self._write_for_ever, name="journal", daemon=True)
+
+    def open(self) -> None:
+        """Create or open the file and start the writer. Raises JournalError."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            database = self._connect()
+            database.executescript(_SCHEMA)
+            top = database.execute("SELECT max(seq) FROM (SELECT seq FROM entries UNION ALL SELECT seq FROM cursors)")
+            self._head = self.committed = top.fetchone()[0] or 0
+        except (OSError, sqlite3.Error) as error:
+            raise JournalError(f"cannot open the journal {self._path}: {error}; check folder and disk") from error
+        self._thread.start()
+
+    @property
+    def head(self) -> int:
+        """The newest sequence number given out; not yet durable above ``committed``."""
+        return self._head
+
+    @property
+    def is_full(self) -> bool:
+        """More waits for the disk than is healthy: adapters stop reading until it is false."""
+        return len(self._pending) >= self._max_pending
+
+    def append(self, entry: Entry, state: Iterable[StateRow] = ()) -> int:
+        """Queue an entry with the snapshots that it changed; durable when ``committed`` reaches the result.
+        Raises JournalError once the disk has failed."""
+        if self._failure is not None:
+            raise JournalError(f"the journal {self._path} failed: {self._failure}") from self._failure
+        with self._wake:
+            self._head = seq = self._head + 1
+            self._pending.append((seq, entry))
+            for row in state:
+                self._pending_state[row.key] = (seq, row)
+            if len(self._pending) == 1:
+                self._wake.notify()
+        return seq
+
+    def read(self, after: int, limit: int) -> list[tuple[int, Entry]]:
+        """Committed entries with a higher number, in order."""
+        rows = self._reader().execute(
+            "SELECT seq, received_us, station, source, direction, action, frame, reply, events"
+            " FROM entries WHERE seq > ? ORDER BY seq LIMIT ?",
+            (after, limit),
+        )
+        return [(row[0], Entry(*row[1:])) for row in rows]
+
+    def read_state(self, after: int, limit: int) -> list[tuple[int, StateRow]]:
+        """The change feed: newest snapshots changed after ``after``, oldest change first. A page ends between
+        two sequence numbers, so its last number can serve as the cursor."""
+        reader = self._reader()
+        edge = reader.execute("SELECT seq FROM state WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET ?", (after, limit - 1))
+        last = edge.fetchone()
+        rows = reader.execute(
+            "SELECT seq, key, is_final, body FROM state WHERE seq > ? AND seq <= ? ORDER BY seq",
+            (after, last[0] if last else self.committed),
+        )
+        return [(row[0], StateRow(row[1], bool(row[2]), row[3])) for row in rows]
+
+    def cursor(self, name: str) -> int:
+        """How far a projection has come; 0 at first."""
+        row = self._reader().execute("SELECT seq FROM cursors WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else 0
+
+    def move(self, name: str, seq: int) -> None:
+        """Remember how far a projection has come."""
+        self._reader().execute("INSERT OR REPLACE INTO cursors VALUES (?, ?)", (name, seq))
+
+    def keep(self, name: str, body: bytes) -> None:
+        """Keep a small document beside the journal (the last copy of the directory)."""
+        self._reader().execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (name, body))
+
+    def kept(self, name: str) -> bytes | None:
+        row = self._reader().execute("SELECT body FROM kept WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def received_us(self, seq: int) -> int | None:
+        """When the entry was received, for the lag of a cursor; ``None`` when it is gone."""
+        row = self._reader().execute("SELECT received_us FROM entries WHERE seq = ?", (seq,)).fetchone()
+        return row[0] if row else None
+
+    def expire(self, before_us: int, projections: Iterable[str]) -> int:
+        """Drop entries received before ``before_us`` that every projection has passed; returns how many."""
+        passed = min((self.cursor(name) for name in projections), default=0)
+        database = self._reader()
+        self.move(_HEAD, self.committed)
+        row = database.execute("SELECT max(seq) FROM entries WHERE received_us < ? AND seq <= ?", (before_us, passed))
+        horizon = row.fetchone()[0]
+        if horizon is None:
+            return 0
+        database.execute("DELETE FROM state WHERE is_final AND seq <= ?", (horizon,))
+        return database.execute("DELETE FROM entries WHERE seq <= ?", (horizon,)).rowcount
+
+    def close(self) -> None:
+        """Commit what waits and stop the writer."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _connect(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self._path, timeout=30.0, isolation_level=None, check_same_thread=False)
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=FULL")
+        database.execute("PRAGMA wal_autocheckpoint=8000")
+        return database
+
+    def _reader(self) -> sqlite3.Connection:
+        database: sqlite3.Connection | None = getattr(self._local, "database", None)
+        if database is None:
+            database = self._local.database = self._connect()
+        return database
+
+    def _write_for_ever(self) -> None:
+        database = self._connect()
+        try:
+            while self._wait():
+                self._commit(database)
+        except sqlite3.Error as error:
+            self._failure = error
+            self.on_commit(-1)
+        finally:
+            database.close()
+
+    def _wait(self) -> bool:
+        with self._wake:
+            while not self._pending and not self._stopping:
+                self._wake.wait()
+            if not self._pending:
+                return False
+        if self._commit_every_s and not self._stopping:
+            time.sleep(self._commit_every_s)  # company makes the commit cheaper for all
+        return True
+
+    def _commit(self, database: sqlite3.Connection) -> None:
+        with self._wake:
+            entries, self._pending = self._pending, []
+            state, self._pending_state = self._pending_state, {}
+        database.execute("BEGIN IMMEDIATE")
+        database.executemany(
+            "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [(seq, *entry) for seq, entry in entries]
+        )
+        database.executemany(
+            "INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)",
+            [(row.key, seq, row.is_final, row.body) for seq, row in state.values()],
+        )
+        database.execute("COMMIT")
+        self.committed = entries[-1][0]
+        self.on_commit(self.committed)

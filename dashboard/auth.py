@@ -1,0 +1,266 @@
+"""Who is at the screen: login page, one-time links, roles. Passwords are Argon2id and known to nobody by default."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from flask import Blueprint, Flask, abort, g, make_response, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_limiter import Limiter, RateLimitExceeded
+from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
+
+from bridge.settings import Settings
+from dashboard.security import caller_address, safe_next
+from dashboard.services import services
+
+MIN_PASSWORD = 12
+MAX_PASSWORD = 200  # Argon2 reads all of it; a megabyte would be somebody's lever
+PER_ADDRESS = "20 per minute; 200 per hour"
+PER_NAME = "10 per 15 minutes"
+_LOGIN_AT = "login_at"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Role(IntEnum):
+    """Each includes the ones below it."""
+
+    VIEWER = 1
+    OPERATOR = 2
+    ADMIN = 3
+
+    @classmethod
+    def of(cls, name: str) -> Role:
+        """Raises ValueError for a name that is no role."""
+        try:
+            return cls[name.upper()]
+        except KeyError:
+            raise ValueError(f"no such role: {name!r}; roles are viewer, operator, admin") from None
+
+
+class UserRow(Protocol):
+    """What the records say about a person who may log in."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def password_hash(self) -> str: ...
+    @property
+    def role(self) -> str: ...
+    @property
+    def is_active(self) -> bool: ...
+    @property
+    def session_epoch(self) -> int: ...
+
+
+class Account(UserMixin):  # type: ignore[misc]
+    """The logged-in person. Its id carries the epoch, so raising the epoch ends every login of theirs."""
+
+    def __init__(self, row: UserRow) -> None:
+        self.row = row
+        self.name = row.name
+        self.role = Role.of(row.role)
+
+    @property
+    def is_active(self) -> bool:
+        return self.row.is_active
+
+    def get_id(self) -> str:
+        return f"{self.row.id}:{self.row.session_epoch}"
+
+
+_hasher = PasswordHasher()
+_argon_places = threading.BoundedSemaphore(2)  # 64 MiB each: a flood of logins must not fill the memory
+
+
+@functools.cache
+def _nobody_hash() -> str:
+    return _hasher.hash("nobody has this password")
+
+
+def hash_password(password: str) -> str:
+    """Argon2id in the encoded form. Raises ValueError for a password that is too short or too long."""
+    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+        raise ValueError(f"a password has {MIN_PASSWORD} to {MAX_PASSWORD} characters")
+    if len(set(password)) < 5:
+        raise ValueError("a password needs at least five different characters")
+    with _argon_places:
+        return _hasher.hash(password)
+
+
+def is_right(row: UserRow | None, password: str) -> bool:
+    """Whether ``password`` opens ``row``. Takes as long for a name that does not exist as for one that does."""
+    encoded = row.password_hash if row else ""
+    try:
+        with _argon_places:
+            _hasher.verify(encoded or _nobody_hash(), password[:MAX_PASSWORD])
+    except (VerificationError, InvalidHashError):
+        return False
+    return row is not None and bool(encoded) and row.is_active
+
+
+def audit(action: str, subject: str = "", detail: str = "", actor: str | None = None) -> None:
+    """One line of the audit: who did what to what, from where."""
+    name = actor if actor is not None else getattr(current_user, "name", "") or "anonymous"
+    found = services()
+    found.people.audit(found.now(), name, action, subject=subject, detail=detail, address=caller_address())
+
+
+def has_role(role: Role) -> bool:
+    return bool(current_user.is_authenticated) and current_user.role >= role
+
+
+def require(role: Role) -> None:
+    """Abort with 401 for a stranger and 403 for a person whose role is below ``role``."""
+    if not current_user.is_authenticated:
+        abort(401)
+    if current_user.role < role:
+        abort(403)
+
+
+def needs(role: Role) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Authorise inside the callback itself: the gate in front of it is not the only lock."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            require(role)
+            return function(*args, **kwargs)
+
+        guarded.needed_role = role  # type: ignore[attr-defined]
+        return guarded
+
+    return decorate
+
+
+def _load(user_id: str) -> Account | None:
+    number, _, epoch = user_id.partition(":")
+    if not number.isdecimal():
+        return None
+    row = services().people.user(int(number))
+    if row is None or not row.is_active or str(row.session_epoch) != epoch or _is_too_old():
+        return None
+    return Account(row)
+
+
+def _is_too_old() -> bool:
+    found = services()
+    began = session.get(_LOGIN_AT)
+    if not isinstance(began, int | float):
+        return True
+    since = datetime.fromtimestamp(began, UTC)
+    return found.now() - since > timedelta(hours=found.settings.dashboard.session_hours)
+
+
+def _enter(row: UserRow, how: str) -> None:
+    session.clear()  # nothing fixed before the login survives it
+    g.pop("csrf_token", None)
+    session.permanent = True
+    session[_LOGIN_AT] = services().now().timestamp()
+    login_user(Account(row))
+    audit(how, actor=row.name)
+
+
+def _typed_name() -> str:
+    return request.form.get("name", "").strip()[:100]
+
+
+def _page(status: int, error: str = "", name: str = "") -> ResponseReturnValue:
+    found = services()
+    page = render_template(
+        "login.html",
+        title=found.settings.dashboard.title,
+        error=error,
+        name=name,
+        next=safe_next(request.values.get("next")),
+        has_users=found.people.has_users(),
+    )
+    return make_response(page, status)
+
+
+def _log_in() -> ResponseReturnValue:
+    name, password = _typed_name(), request.form.get("password", "")
+    row = services().people.user_named(name)
+    if not is_right(row, password) or row is None:
+        audit("login_failed", subject=name, actor="anonymous")
+        return _page(401, "wrong", name)
+    _enter(row, "login")
+    return redirect(safe_next(request.form.get("next")), code=303)
+
+
+def _login() -> ResponseReturnValue:
+    if request.method == "POST":
+        return _log_in()
+    if current_user.is_authenticated:
+        return redirect(safe_next(request.args.get("next")))
+    return _page(200)
+
+
+def _link(token: str) -> ResponseReturnValue:
+    # HEAD and prefetch come from previews and address bars, not from the person
+    if request.method == "HEAD" or "prefetch" in request.headers.get("Sec-Purpose", ""):
+        return "", 204
+    found = services()
+    row = found.people.redeem_login_link(token, found.now())
+    if row is None or not row.is_active:
+        audit("login_link_refused", actor="anonymous")
+        return _page(410, "link")
+    _enter(row, "login_by_link")
+    return redirect("/", code=303)
+
+
+def _logout() -> ResponseReturnValue:
+    if current_user.is_authenticated:
+        audit("logout")
+    logout_user()
+    session.clear()
+    return redirect(url_for("auth.login"), code=303)
+
+
+def _refuse_often(error: RateLimitExceeded) -> ResponseReturnValue:
+    audit("login_throttled", subject=_typed_name(), actor="anonymous")
+    response = make_response(_page(429, "often", _typed_name()))
+    response.headers["Retry-After"] = str(error.limit.limit.get_expiry())
+    return response
+
+
+def _failed(response: Any) -> bool:
+    return bool(response.status_code in (401, 410))
+
+
+def _name_key() -> str:
+    return "name:" + _typed_name().casefold()
+
+
+def install(server: Flask, settings: Settings, limiter: Limiter) -> None:
+    """Login manager and the routes ``/login``, ``/login/link/<token>`` and ``/logout``."""
+    server.config.update(
+        SESSION_COOKIE_NAME="__Host-chargewatch" if settings.dashboard.secure_cookies else "chargewatch",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.dashboard.secure_cookies,
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=timedelta(hours=settings.dashboard.session_hours),
+    )
+    manager = LoginManager(server)
+    manager.session_protection = "strong"
+    manager.user_loader(_load)
+    by_address = limiter.limit(PER_ADDRESS, methods=["POST"])
+    by_name = limiter.limit(PER_NAME, key_func=_name_key, methods=["POST"], deduct_when=_failed)
+    by_address_links = limiter.limit(PER_ADDRESS, deduct_when=_failed)
+    pages = Blueprint("auth", __name__)
+    pages.add_url_rule("/login", "login", by_address(by_name(_login)), methods=["GET", "POST"])
+    pages.add_url_rule("/login/link/<token>", "link", by_address_links(_link), methods=["GET"])
+    pages.add_url_rule("/logout", "logout", _logout, methods=["POST"])
+    server.register_blueprint(pages)
+    server.register_error_handler(RateLimitExceeded, _refuse_often)

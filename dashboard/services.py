@@ -1,0 +1,38 @@
+"""What a page may ask: the stores and doors of the web process, found through the running Flask app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask import Flask, current_app
+
+from bridge.settings import Settings
+from bridge.stores.telemetry import TelemetryStore
+
+_KEY = "chargewatch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """Built once by ``dashboard.app.create_app``. ``hub`` is None where no broker is wanted (tests)."""
+
+    settings: Settings
+    records: Any
+    people: Any
+    telemetry: TelemetryStore
+    now: Callable[[], datetime]
+    hub: Any = None
+    commands: Any = None
+
+
+def install(server: Flask, services: Services) -> None:
+    server.extensions[_KEY] = services
+
+
+def services() -> Services:
+    """The services of the app that handles this request. Raises RuntimeError outside of one."""
+    found: Services = current_app.extensions[_KEY]
+    return found

@@ -31,6 +31,22 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class Text(sa.types.TypeDecorator[str]):
+    """Text that every database takes: no NUL (PostgreSQL refuses it), no half of a surrogate pair.
+    Chargers send both."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        plain = str(value)  # an enum's value, not its name
+        if plain.isascii() and "\x00" not in plain:
+            return plain
+        return plain.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
 metadata = sa.MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -46,14 +62,14 @@ def _time(name: str, *, nullable: bool = True, index: bool = False) -> sa.Column
 
 
 def _text(name: str, default: str = "") -> sa.Column[str]:
-    return sa.Column(name, sa.Text, nullable=False, server_default=default)
+    return sa.Column(name, Text, nullable=False, server_default=default)
 
 
 sites = sa.Table(
     "sites",
     metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("id", Text, primary_key=True),
+    sa.Column("name", Text, nullable=False),
     _text("place"),
     sa.Column("latitude", sa.Float),
     sa.Column("longitude", sa.Float),
@@ -64,8 +80,8 @@ sites = sa.Table(
 stations = sa.Table(
     "stations",
     metadata,
-    sa.Column("id", sa.Text, primary_key=True),  # as in the OCPP path, or <mapping>-<device> for MQTT
-    sa.Column("site_id", sa.Text, sa.ForeignKey("sites.id", ondelete="SET NULL"), index=True),
+    sa.Column("id", Text, primary_key=True),  # as in the OCPP path, or <mapping>-<device> for MQTT
+    sa.Column("site_id", Text, sa.ForeignKey("sites.id", ondelete="SET NULL"), index=True),
     _text("name"),
     sa.Column("is_approved", sa.Boolean),  # a person's word; NULL while nobody has decided (the policy does)
     sa.Column("key_hmac", sa.LargeBinary),  # HMAC-SHA256 of the station's Basic password
@@ -90,7 +106,7 @@ stations = sa.Table(
 connectors = sa.Table(
     "connectors",
     metadata,
-    sa.Column("station", sa.Text, primary_key=True),
+    sa.Column("station", Text, primary_key=True),
     sa.Column("evse", sa.Integer, primary_key=True),  # 0 is the station itself
     sa.Column("connector", sa.Integer, primary_key=True),
     _text("status"),
@@ -101,20 +117,20 @@ connectors = sa.Table(
     _time("status_received_at"),
     _text("kind"),  # connector type where known: CCS2, Type2 ...
     sa.Column("rated_power_w", sa.Integer),
-    sa.Column("session_id", sa.Text),
+    sa.Column("session_id", Text),
     sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
 )
 
 sessions = sa.Table(
     "sessions",
     metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("station", sa.Text, nullable=False),
+    sa.Column("id", Text, primary_key=True),
+    sa.Column("station", Text, nullable=False),
     sa.Column("evse", sa.Integer, nullable=False),
     sa.Column("connector", sa.Integer, nullable=False),
-    sa.Column("transaction_id", sa.Text, nullable=False),
+    sa.Column("transaction_id", Text, nullable=False),
     _text("token"),
-    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("state", Text, nullable=False),
     _time("started_at", nullable=False),
     _time("start_received_at", nullable=False),
     _time("ended_at"),
@@ -125,7 +141,7 @@ sessions = sa.Table(
     sa.Column("energy_wh", sa.BigInteger, nullable=False),
     sa.Column("energy_carried_wh", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("energy_integral_wh", sa.Float, nullable=False, server_default="0"),
-    sa.Column("energy_source", sa.Text, nullable=False),
+    sa.Column("energy_source", Text, nullable=False),
     sa.Column("power_w", sa.Float),
     sa.Column("power_max_w", sa.Float, nullable=False, server_default="0"),
     sa.Column("soc_start_percent", sa.Float),
@@ -134,7 +150,7 @@ sessions = sa.Table(
     _time("sample_received_at"),
     sa.Column("charging_s", sa.Integer, nullable=False, server_default="0"),
     _time("charging_since"),
-    sa.Column("cost", sa.Text, nullable=False, server_default="0.00"),
+    sa.Column("cost", Text, nullable=False, server_default="0.00"),
     _text("currency"),
     _text("tariff"),
     _text("stop_reason"),
@@ -149,14 +165,14 @@ sessions = sa.Table(
 tariffs = sa.Table(  # a version is never changed in place: a session keeps the one it started with
     "tariffs",
     metadata,
-    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("id", Text, primary_key=True),
     sa.Column("body", sa.JSON, nullable=False),
 )
 
 driver_tokens = sa.Table(
     "driver_tokens",
     metadata,
-    sa.Column("token", sa.Text, primary_key=True),  # normalised: upper case
+    sa.Column("token", Text, primary_key=True),  # normalised: upper case
     _text("label"),
     _text("group"),
     sa.Column("is_blocked", sa.Boolean, nullable=False, server_default=sa.false()),
@@ -167,9 +183,9 @@ users = sa.Table(
     "users",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False, unique=True),
-    sa.Column("password_hash", sa.Text, nullable=False),  # Argon2id
-    sa.Column("role", sa.Text, nullable=False),  # admin, operator, viewer
+    sa.Column("name", Text, nullable=False, unique=True),
+    sa.Column("password_hash", Text, nullable=False),  # Argon2id
+    sa.Column("role", Text, nullable=False),  # admin, operator, viewer
     _text("email"),
     sa.Column("is_active", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Column("session_epoch", sa.Integer, nullable=False, server_default="0"),  # raised to end all logins
@@ -187,9 +203,9 @@ login_links = sa.Table(
 api_tokens = sa.Table(
     "api_tokens",
     metadata,
-    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("name", Text, primary_key=True),
     sa.Column("token_hmac", sa.LargeBinary, nullable=False, unique=True),
-    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("role", Text, nullable=False),
     _time("created_at", nullable=False),
     _time("revoked_at"),
 )
@@ -198,14 +214,14 @@ alarms = sa.Table(
     "alarms",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("rule", sa.Text, nullable=False),
-    sa.Column("subject", sa.Text, nullable=False),  # "station", "station/evse" or a session id
-    sa.Column("station", sa.Text, nullable=False, index=True),
+    sa.Column("rule", Text, nullable=False),
+    sa.Column("subject", Text, nullable=False),  # "station", "station/evse" or a session id
+    sa.Column("station", Text, nullable=False, index=True),
     sa.Column("evse", sa.Integer),
-    sa.Column("session_id", sa.Text),
+    sa.Column("session_id", Text),
     sa.Column("priority", sa.Integer, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),  # ISA-18.2: unacknowledged, acknowledged, returned, normal
-    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("state", Text, nullable=False),  # ISA-18.2: unacknowledged, acknowledged, returned, normal
+    sa.Column("title", Text, nullable=False),
     _text("consequence"),
     _text("action"),
     _text("detail"),
@@ -223,8 +239,8 @@ alarm_edges = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("alarm_id", sa.Integer, sa.ForeignKey("alarms.id", ondelete="CASCADE"), nullable=False, index=True),
     _time("at", nullable=False),
-    sa.Column("old", sa.Text, nullable=False),
-    sa.Column("new", sa.Text, nullable=False),
+    sa.Column("old", Text, nullable=False),
+    sa.Column("new", Text, nullable=False),
     _text("reason"),
     _text("actor"),
 )
@@ -233,11 +249,11 @@ outbox = sa.Table(
     "outbox",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("key", sa.Text, nullable=False, unique=True),  # one notice per edge, channel and recipient
-    sa.Column("channel", sa.Text, nullable=False),
-    sa.Column("recipient", sa.Text, nullable=False),
-    sa.Column("subject", sa.Text, nullable=False),
-    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("key", Text, nullable=False, unique=True),  # one notice per edge, channel and recipient
+    sa.Column("channel", Text, nullable=False),
+    sa.Column("recipient", Text, nullable=False),
+    sa.Column("subject", Text, nullable=False),
+    sa.Column("body", Text, nullable=False),
     sa.Column("priority", sa.Integer, nullable=False),
     _time("created_at", nullable=False),
     _time("due_at", nullable=False, index=True),
@@ -250,16 +266,16 @@ outbox = sa.Table(
 rule_states = sa.Table(
     "rule_states",
     metadata,
-    sa.Column("rule", sa.Text, primary_key=True),
-    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("rule", Text, primary_key=True),
+    sa.Column("subject", Text, primary_key=True),
     _time("since", nullable=False),  # when the condition was first seen, for the on-delay
 )
 
 leases = sa.Table(
     "leases",
     metadata,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("name", Text, primary_key=True),
+    sa.Column("holder", Text, nullable=False),
     _time("expires_at", nullable=False),
 )
 
@@ -268,8 +284,8 @@ audit = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     _time("at", nullable=False, index=True),
-    sa.Column("actor", sa.Text, nullable=False),
-    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("actor", Text, nullable=False),
+    sa.Column("action", Text, nullable=False),
     _text("subject"),
     _text("detail"),
     _text("address"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pkgutil
-import secrets
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -20,6 +18,8 @@ from flask import Blueprint, Flask
 import dashboard.pages
 from bridge.events import utc_now
 from bridge.settings import Settings
+from bridge.stores.people import People, pepper, secret_key
+from bridge.stores.records import Records
 from bridge.stores.telemetry import TelemetryStore
 from dashboard import auth, components, health, security
 from dashboard import services as doors
@@ -29,7 +29,7 @@ _SCRIPTS_BY_HAND = r"^(theme\.js|.*worker.*\.js)$"  # the head loads the first, 
 _INDEX = """<!doctype html>
 <html lang="en">
 <head>
-{%metas%}
+<meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{%title%}</title>
 <link rel="icon" type="image/svg+xml" href="/assets/favicon.svg">
@@ -54,23 +54,6 @@ def assets_folder() -> Path:
         if place.is_dir():
             return place
     raise AssetsMissing(f"no assets folder: looked for {' and '.join(map(str, places))}")
-
-
-def secret_key(settings: Settings) -> str:
-    """The key of the login cookie: as set, else made once in ``data_dir/secret.key`` (mode 0600)."""
-    given = settings.dashboard.secret_key.get_secret_value()
-    if given:
-        return given
-    path = settings.data_dir / "secret.key"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    key = secrets.token_hex(32)
-    with os.fdopen(handle, "w") as file:
-        file.write(key)
-    return key
 
 
 def page_modules() -> list[ModuleType]:
@@ -116,9 +99,9 @@ def _build_dash(server: Flask, settings: Settings) -> Dash:
 def create_app(
     settings: Settings,
     *,
-    records: Any = None,
-    telemetry: TelemetryStore | None = None,
-    people: Any = None,
+    records: Records | None = None,
+    telemetry: TelemetryStore,
+    people: People | None = None,
     hub: Any = None,
     commands: Any = None,
     blueprints: Sequence[Blueprint] = (),
@@ -128,24 +111,22 @@ def create_app(
 
     ``blueprints`` are further routes; they stand behind the gate unless ``security.OPEN_BLUEPRINTS`` names them.
     """
+    records = records or Records(settings.records.url.get_secret_value())
+    found = doors.Services(
+        settings=settings,
+        records=records,
+        people=people or People(records, pepper(settings)),
+        telemetry=telemetry,
+        now=now,
+        hub=hub,
+        commands=commands,
+    )
     server = Flask("dashboard", static_folder=None)
     server.secret_key = secret_key(settings)
-    hashes: Callable[[], Sequence[str]] = lambda: app.csp_hashes()  # noqa: E731 - the app is built below
-    csrf, limiter = security.install(server, settings, hashes)
+    doors.install(server, found)
+    csrf, limiter = security.install(server, settings, lambda: app.csp_hashes())
     auth.install(server, settings, limiter)
     health.install(server, limiter)
-    doors.install(
-        server,
-        doors.Services(
-            settings=settings,
-            records=records,
-            telemetry=telemetry,  # type: ignore[arg-type]
-            people=people,
-            hub=hub,
-            commands=commands,
-            now=now,
-        ),
-    )
     for blueprint in blueprints:
         if blueprint.name in security.OPEN_BLUEPRINTS:
             csrf.exempt(blueprint)  # no cookie opens it, so no other site can use one

@@ -6,125 +6,62 @@ import functools
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from enum import IntEnum
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from flask import Blueprint, Flask, abort, g, make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_limiter import Limiter, RateLimitExceeded
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 
 from bridge.settings import Settings
+from bridge.stores.people import Role, User
 from dashboard.security import caller_address, safe_next
 from dashboard.services import services
 
-MIN_PASSWORD = 12
-MAX_PASSWORD = 200  # Argon2 reads all of it; a megabyte would be somebody's lever
 PER_ADDRESS = "20 per minute; 200 per hour"
 PER_NAME = "10 per 15 minutes"
 _LOGIN_AT = "login_at"
+_RANK = {Role.VIEWER: 1, Role.OPERATOR: 2, Role.ADMIN: 3}  # each includes the ones below it
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Role(IntEnum):
-    """Each includes the ones below it."""
-
-    VIEWER = 1
-    OPERATOR = 2
-    ADMIN = 3
-
-    @classmethod
-    def of(cls, name: str) -> Role:
-        """Raises ValueError for a name that is no role."""
-        try:
-            return cls[name.upper()]
-        except KeyError:
-            raise ValueError(f"no such role: {name!r}; roles are viewer, operator, admin") from None
-
-
-class UserRow(Protocol):
-    """What the records say about a person who may log in."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def password_hash(self) -> str: ...
-    @property
-    def role(self) -> str: ...
-    @property
-    def is_active(self) -> bool: ...
-    @property
-    def session_epoch(self) -> int: ...
-
-
 class Account(UserMixin):  # type: ignore[misc]
     """The logged-in person. Its id carries the epoch, so raising the epoch ends every login of theirs."""
 
-    def __init__(self, row: UserRow) -> None:
-        self.row = row
-        self.name = row.name
-        self.role = Role.of(row.role)
+    def __init__(self, user: User) -> None:
+        self.user = user
+        self.name = user.name
 
     @property
     def is_active(self) -> bool:
-        return self.row.is_active
+        return self.user.is_active
 
     def get_id(self) -> str:
-        return f"{self.row.id}:{self.row.session_epoch}"
+        return f"{self.user.id}:{self.user.session_epoch}"
 
 
-_hasher = PasswordHasher()
 _argon_places = threading.BoundedSemaphore(2)  # 64 MiB each: a flood of logins must not fill the memory
-
-
-@functools.cache
-def _nobody_hash() -> str:
-    return _hasher.hash("nobody has this password")
-
-
-def hash_password(password: str) -> str:
-    """Argon2id in the encoded form. Raises ValueError for a password that is too short or too long."""
-    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
-        raise ValueError(f"a password has {MIN_PASSWORD} to {MAX_PASSWORD} characters")
-    if len(set(password)) < 5:
-        raise ValueError("a password needs at least five different characters")
-    with _argon_places:
-        return _hasher.hash(password)
-
-
-def is_right(row: UserRow | None, password: str) -> bool:
-    """Whether ``password`` opens ``row``. Takes as long for a name that does not exist as for one that does."""
-    encoded = row.password_hash if row else ""
-    try:
-        with _argon_places:
-            _hasher.verify(encoded or _nobody_hash(), password[:MAX_PASSWORD])
-    except (VerificationError, InvalidHashError):
-        return False
-    return row is not None and bool(encoded) and row.is_active
 
 
 def audit(action: str, subject: str = "", detail: str = "", actor: str | None = None) -> None:
     """One line of the audit: who did what to what, from where."""
     name = actor if actor is not None else getattr(current_user, "name", "") or "anonymous"
     found = services()
-    found.people.audit(found.now(), name, action, subject=subject, detail=detail, address=caller_address())
+    found.people.write_audit(found.now(), name, action, subject, detail, caller_address())
 
 
 def has_role(role: Role) -> bool:
-    return bool(current_user.is_authenticated) and current_user.role >= role
+    """Whether the person of this request may do what ``role`` may."""
+    return bool(current_user.is_authenticated) and _RANK[current_user.user.role] >= _RANK[role]
 
 
 def require(role: Role) -> None:
     """Abort with 401 for a stranger and 403 for a person whose role is below ``role``."""
     if not current_user.is_authenticated:
         abort(401)
-    if current_user.role < role:
+    if not has_role(role):
         abort(403)
 
 
@@ -147,10 +84,10 @@ def _load(user_id: str) -> Account | None:
     number, _, epoch = user_id.partition(":")
     if not number.isdecimal():
         return None
-    row = services().people.user(int(number))
-    if row is None or not row.is_active or str(row.session_epoch) != epoch or _is_too_old():
+    user = services().people.user(int(number))
+    if user is None or not user.is_active or str(user.session_epoch) != epoch or _is_too_old():
         return None
-    return Account(row)
+    return Account(user)
 
 
 def _is_too_old() -> bool:
@@ -162,13 +99,13 @@ def _is_too_old() -> bool:
     return found.now() - since > timedelta(hours=found.settings.dashboard.session_hours)
 
 
-def _enter(row: UserRow, how: str) -> None:
+def _enter(user: User, how: str) -> None:
     session.clear()  # nothing fixed before the login survives it
     g.pop("csrf_token", None)
     session.permanent = True
     session[_LOGIN_AT] = services().now().timestamp()
-    login_user(Account(row))
-    audit(how, actor=row.name)
+    login_user(Account(user))
+    audit(how, actor=user.name)
 
 
 def _typed_name() -> str:
@@ -183,18 +120,19 @@ def _page(status: int, error: str = "", name: str = "") -> ResponseReturnValue:
         error=error,
         name=name,
         next=safe_next(request.values.get("next")),
-        has_users=found.people.has_users(),
+        has_users=bool(found.people.users()),
     )
     return make_response(page, status)
 
 
 def _log_in() -> ResponseReturnValue:
     name, password = _typed_name(), request.form.get("password", "")
-    row = services().people.user_named(name)
-    if not is_right(row, password) or row is None:
+    with _argon_places:
+        user = services().people.log_in(name, password)
+    if user is None:
         audit("login_failed", subject=name, actor="anonymous")
         return _page(401, "wrong", name)
-    _enter(row, "login")
+    _enter(user, "login")
     return redirect(safe_next(request.form.get("next")), code=303)
 
 
@@ -211,11 +149,11 @@ def _link(token: str) -> ResponseReturnValue:
     if request.method == "HEAD" or "prefetch" in request.headers.get("Sec-Purpose", ""):
         return "", 204
     found = services()
-    row = found.people.redeem_login_link(token, found.now())
-    if row is None or not row.is_active:
+    user = found.people.redeem_login_link(token, found.now())
+    if user is None:
         audit("login_link_refused", actor="anonymous")
         return _page(410, "link")
-    _enter(row, "login_by_link")
+    _enter(user, "login_by_link")
     return redirect("/", code=303)
 
 

@@ -31,7 +31,7 @@ OPEN: dict[str, str] = {
 }
 OPEN_BLUEPRINTS: dict[str, str] = {"api": "REST checks a bearer token of its own on every route"}
 
-CSRF_COOKIE = "csrf"
+CSRF_COOKIE = "_csrf_token"  # Dash's renderer looks for this one and repeats it in the header
 CSRF_HEADER = "X-CSRFToken"
 
 _POLICY = {

@@ -10,6 +10,8 @@ from typing import Any
 from flask import Flask, current_app
 
 from bridge.settings import Settings
+from bridge.stores.people import People
+from bridge.stores.records import Records
 from bridge.stores.telemetry import TelemetryStore
 
 _KEY = "chargewatch"
@@ -20,8 +22,8 @@ class Services:
     """Built once by ``dashboard.app.create_app``. ``hub`` is None where no broker is wanted (tests)."""
 
     settings: Settings
-    records: Any
-    people: Any
+    records: Records
+    people: People
     telemetry: TelemetryStore
     now: Callable[[], datetime]
     hub: Any = None

@@ -116,6 +116,7 @@ class Book:
         self.connectors: dict[ConnectorKey, Connector] = {}
         self.sessions: dict[str, dict[str, Session]] = {}  # station -> id -> session, oldest first
         self._evse_connectors: dict[tuple[str, int], list[int]] = {}
+        self._seen_ids: set[str] = set()
         self._apply: dict[type[AnyEvent], Callable[[Any], list[Snapshot]]] = {
             StationConnected: self._connected,
             StationDisconnected: self._disconnected,
@@ -172,10 +173,16 @@ class Book:
         return [station]
 
     def _seen(self, event: AnyEvent) -> None:
-        """Memory only: the journal has the time in its entries, the live view and records get it on their beat."""
+        """Memory only, and journaled on the beat: a write per message would double the work for one time."""
         station = self.stations.get(event.station)
         if station is not None and not isinstance(event, StationDisconnected):
             self.stations[event.station] = replace(station, last_seen_at=event.received_at)
+            self._seen_ids.add(event.station)
+
+    def seen_since_last_beat(self) -> list[Snapshot]:
+        """Stations heard since the last call, as new snapshots."""
+        seen, self._seen_ids = self._seen_ids, set()
+        return [changed for name in seen for changed in self._put_station(self.stations[name])]
 
     def _connected(self, event: StationConnected) -> list[Snapshot]:
         return self._put_station(

@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
-import paho.mqtt.client as paho
 
+from bridge.broker import BrokerClient
 from bridge.live import COMMAND_ROOT, segment
 
 ANSWER_ROOT = "chargewatch/answer"
@@ -49,35 +49,33 @@ def command_topic(station: str) -> str:
 
 
 class CommandClient:
-    """Asks over an MQTT client that is connected and looped by its owner. Thread-safe."""
+    """Asks through a broker connection that its owner starts afterwards. Thread-safe."""
 
-    def __init__(self, client: paho.Client) -> None:
-        self._client = client
+    def __init__(self, broker: BrokerClient) -> None:
+        self._broker = broker
         self._topic = f"{ANSWER_ROOT}/{uuid.uuid4().hex}"
         self._waiting: dict[str, tuple[threading.Event, list[Answer]]] = {}
-        client.message_callback_add(self._topic, self._on_answer)
-
-    def subscribe(self) -> None:
-        """Call in the owner's on_connect: subscriptions end with the connection."""
-        self._client.subscribe(self._topic, qos=1)
+        broker.subscribe(self._topic, self._on_answer)
 
     def request(self, station: str, action: str, payload: dict[str, Any], timeout_s: float = 30.0) -> Answer:
         """Ask and wait. No answer at all within ``timeout_s`` + 2 s means that no bridge has the station."""
         request = Request(
             id=uuid.uuid4().hex, action=action, payload=payload, reply_to=self._topic, timeout_s=timeout_s
         )
+        if not self._broker.is_connected:
+            return Answer(id=request.id, outcome=CommandOutcome.OFFLINE, detail="the MQTT broker is away")
         done, answers = self._waiting[request.id] = (threading.Event(), [])
         try:
-            self._client.publish(command_topic(station), msgspec.json.encode(request), qos=1)
+            self._broker.publish(command_topic(station), msgspec.json.encode(request), qos=1)
             if done.wait(timeout_s + 2.0):
                 return answers[0]
             return Answer(id=request.id, outcome=CommandOutcome.OFFLINE, detail=f"no bridge holds {station}")
         finally:
             self._waiting.pop(request.id, None)
 
-    def _on_answer(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
+    def _on_answer(self, _topic: str, payload: bytes, _retained: bool) -> None:
         try:
-            answer = msgspec.json.decode(message.payload, type=Answer)
+            answer = msgspec.json.decode(payload, type=Answer)
         except msgspec.MsgspecError:
             return
         waiting = self._waiting.get(answer.id)

@@ -128,8 +128,9 @@ class TransactionEnded(Event, frozen=True, kw_only=True):
 class MeterSampled(Event, frozen=True, kw_only=True):
     """One instant of one EVSE: ``values`` maps a field of ``measurands.FIELDS`` to its value."""
 
-    evse: int | None = None
+    evse: int | None = None  # resolved by the intake where the charger left it out
     transaction_id: str = ""
+    session_id: str = ""  # set by the intake
     context: str = ""  # OCPP ReadingContext; "" is Sample.Periodic
     values: dict[str, float]
     unknown: tuple[str, ...] = ()  # measurands we could not place; the raw frame has them

@@ -18,7 +18,15 @@ from bridge import events as vocabulary
 from bridge.access import Decision, Directory, decide
 from bridge.billing.price import Tariff, total
 from bridge.book import Book, Snapshot
-from bridge.events import AnyEvent, TokenPresented, TransactionStarted, to_us
+from bridge.events import (
+    AnyEvent,
+    MeterSampled,
+    TokenPresented,
+    TransactionEnded,
+    TransactionStarted,
+    TransactionUpdated,
+    to_us,
+)
 from bridge.journal import Entry, Journal, StateRow
 from bridge.session import Session
 from bridge.settings import Unknown
@@ -87,6 +95,12 @@ class Intake:
             [_state_row(snapshot) for snapshot in outcome.changed],
         )
 
+    def beat(self, now: datetime) -> None:
+        """Journal when each station was last heard, so that the records and the wall know within a beat."""
+        changed = self.book.seen_since_last_beat()
+        if changed:
+            self.keep(Frame("", "bridge", "-", "beat", b"", now), Outcome((), changed))
+
     def decide(self, token: str, now: datetime) -> Decision:
         """About a driver's token, without recording anything."""
         return decide(self.directory, self._unknown_tokens, token, now)
@@ -97,7 +111,18 @@ class Intake:
             return replace(event, accepted=decision.is_accepted, cause=decision.cause)
         if isinstance(event, TransactionStarted):
             return self._decided_start(event)
+        if isinstance(event, MeterSampled):
+            return self._placed(event)
+        if isinstance(event, TransactionUpdated | TransactionEnded) and event.evse is None:
+            session = self.book.find_session(event.station, event.transaction_id)
+            return event if session is None else replace(event, evse=session.evse)
         return event
+
+    def _placed(self, event: MeterSampled) -> MeterSampled:
+        session = self.book.session_for(event)
+        if session is None:
+            return event
+        return replace(event, evse=session.evse, session_id=session.id)
 
     def _decided_start(self, event: TransactionStarted) -> TransactionStarted:
         if event.token:

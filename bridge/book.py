@@ -132,14 +132,22 @@ class Book:
     def restore(self, snapshots: Iterable[Snapshot]) -> None:
         """Read back what the journal, or another bridge by way of the records, knows. Higher revisions win."""
         for snapshot in snapshots:
+            known = self._known(snapshot)
+            if known is not None and known.revision >= snapshot.revision:
+                continue
             if isinstance(snapshot, Session):
-                known = self.sessions.get(snapshot.station, {}).get(snapshot.id)
-                if known is None or known.revision < snapshot.revision:
-                    self._put_session(snapshot)
+                self._put_session(snapshot)
             elif isinstance(snapshot, Connector):
                 self._put_connector(snapshot)
             else:
                 self.stations[snapshot.id] = snapshot
+
+    def _known(self, snapshot: Snapshot) -> Snapshot | None:
+        if isinstance(snapshot, Session):
+            return self.sessions.get(snapshot.station, {}).get(snapshot.id)
+        if isinstance(snapshot, Connector):
+            return self.connectors.get((snapshot.station, snapshot.evse, snapshot.connector))
+        return self.stations.get(snapshot.id)
 
     def apply(self, event: AnyEvent) -> list[Snapshot]:
         """Advance by one event; returns what changed. An event that says nothing new changes only last_seen."""

@@ -1,0 +1,258 @@
+"""The one wiring place of the bridge: settings in, a running bridge out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import msgspec
+import structlog
+
+from bridge import book as books
+from bridge.access import Directory
+from bridge.billing.price import Tariff
+from bridge.book import Book
+from bridge.broker import BrokerClient
+from bridge.commander import Commander
+from bridge.events import StationDisconnected, to_us, utc_now
+from bridge.health import HealthServer, serve_health
+from bridge.intake import Frame, Intake
+from bridge.journal import Journal
+from bridge.live import BridgeView, bridge_topic
+from bridge.logs import configure_logs
+from bridge.mqtt.client import MqttChargers
+from bridge.mqtt.mapping import load_mappings
+from bridge.ocpp.server import OcppServer
+from bridge.projections import RecordsProjection, Runner, TelemetryProjection
+from bridge.publisher import Publisher, last_will
+from bridge.settings import Settings, Unknown
+from bridge.stores.handover import keep_tariff, snapshots
+from bridge.stores.opening import open_telemetry
+from bridge.stores.people import pepper
+from bridge.stores.records import Records, RecordsUnavailable
+
+_log = structlog.get_logger("bridge")
+_DIRECTORY = "directory"  # the last copy of who may come in, kept beside the journal
+_BEAT_S = 15.0
+_REFRESH_S = 3.0
+_HOUR_S = 3600.0
+
+
+class JournalFailed(Exception):
+    """The journal's disk failed: a bridge that cannot keep must not answer."""
+
+
+class Bridge:
+    """Everything that runs in a bridge process. ``run`` returns when it was asked to stop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._name = settings.bridge_name
+        self._journal = Journal(
+            settings.journal.path, settings.journal.commit_every_ms / 1000, settings.journal.max_pending
+        )
+        self._records = Records(settings.records.url.get_secret_value())
+        self._telemetry = open_telemetry(settings)
+        self._book = Book(self._name)
+        tariff = Tariff(
+            id=settings.billing.tariff,
+            currency=settings.billing.currency,
+            energy_per_kwh=settings.billing.energy_per_kwh,
+            time_per_minute=settings.billing.time_per_minute,
+            flat=settings.billing.flat,
+            vat_percent=settings.billing.vat_percent,
+        )
+        self._tariff = tariff
+        self._intake = Intake(self._book, self._journal, Unknown(settings.tokens.unknown), tariff)
+        self._ocpp = OcppServer(settings.ocpp, settings.stations, pepper(settings), self._intake, adopt=self._adopt)
+        self._mqtt = MqttChargers(settings, self._intake, load_mappings(settings.chargers))
+        will = (bridge_topic(self._name), last_will(self._name))
+        self._broker = BrokerClient(settings.mqtt, f"chargewatch-bridge-{self._name}", will)
+        self._commander = Commander(self._broker, self._ocpp)
+        self._publisher = Publisher(self._broker, self._journal, self._name, self._describe)
+        self._runners = [
+            Runner(self._journal, RecordsProjection(self._journal, self._records)),
+            Runner(
+                self._journal,
+                TelemetryProjection(self._journal, self._telemetry, timedelta(seconds=60), utc_now),
+            ),
+        ]
+        self._stop = asyncio.Event()
+        self._flush_due = False
+        self._failed = False
+
+    async def run(self, on_ready: Callable[[int], None] = lambda port: None) -> None:
+        """Run until SIGTERM, SIGINT or a failed journal (JournalFailed). ``on_ready`` gets the OCPP port."""
+        self._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self._prepare)
+        health = self._start()
+        await self._ocpp.start()
+        await self._mqtt.start()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(name, self._stop.set)
+        _log.info("bridge is up", ocpp_port=self._ocpp.port, health_port=health.port, bridge=self._name)
+        on_ready(self._ocpp.port)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [
+                    tasks.create_task(_every(_BEAT_S, self._beat)),
+                    tasks.create_task(_every(_REFRESH_S, self._refresh)),
+                    tasks.create_task(_every(_HOUR_S, self._expire)),
+                ]
+                await self._stop.wait()
+                for task in running:
+                    task.cancel()
+        finally:
+            await self._shut_down(health)
+        if self._failed:
+            raise JournalFailed("the journal failed: see the log; mend the disk and start again")
+
+    def _prepare(self) -> None:
+        self._journal.open()
+        self._book.restore(books.decode(row.body) for _, row in self._journal.read_state(0, 1_000_000_000))
+        self._intake.directory = self._kept_directory()
+        with contextlib.suppress(RecordsUnavailable):
+            self._records.migrate()
+            self._read_records()
+        gc.collect()
+        gc.freeze()  # what lives as long as the process is never scanned again
+        gc.set_threshold(200_000, 50, 1000)  # the collector makes the tail of the reply times
+
+    def _start(self) -> HealthServer:
+        self._disconnect_all("bridge restarted")
+        self._journal.on_commit = self._committed
+        for runner in self._runners:
+            runner.start()
+        self._publisher.start()
+        self._broker.start()
+        checks: dict[str, Callable[[], None]] = {runner.name: runner.check for runner in self._runners}
+        checks["broker"] = self._publisher.check
+        return serve_health(self._settings.admin.host, self._settings.admin.bridge_port, checks)
+
+    async def _shut_down(self, health: HealthServer) -> None:
+        await self._ocpp.stop(2.0)
+        await self._mqtt.stop()
+        self._disconnect_all("bridge stopped")
+        await asyncio.to_thread(self._journal.close)
+        for runner in self._runners:
+            await asyncio.to_thread(runner.stop)
+        await asyncio.to_thread(self._publisher.stop)
+        self._broker.stop()
+        self._telemetry.close()
+        self._records.close()
+        health.close()
+
+    def _disconnect_all(self, reason: str) -> None:
+        """A bridge that starts or stops holds no sockets, whatever the book says."""
+        now = utc_now()
+        for station in list(self._book.stations.values()):
+            if station.is_connected and station.bridge == self._name:
+                event = StationDisconnected(station=station.id, at=now, received_at=now, reason=reason)
+                outcome = self._intake.handle(event)
+                self._intake.keep(Frame(station.id, "bridge", "-", "disconnect", b"", now), outcome)
+
+    # after each commit
+
+    def _committed(self, seq: int) -> None:
+        """On the journal's thread. Many commits may pass before the loop comes round: one flush serves all."""
+        if seq < 0:
+            self._failed = True
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon_threadsafe(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        if self._failed:
+            self._ocpp.flush(-1)
+            self._stop.set()
+            return
+        committed = self._journal.committed
+        self._ocpp.flush(committed)
+        self._mqtt.flush(committed)
+        for runner in self._runners:
+            runner.wake()
+
+    # from time to time
+
+    async def _beat(self) -> None:
+        self._intake.beat(utc_now())
+
+    async def _refresh(self) -> None:
+        with contextlib.suppress(RecordsUnavailable):
+            await asyncio.to_thread(self._read_records)
+
+    def _read_records(self) -> None:
+        directory = self._records.directory()
+        if directory != self._intake.directory:
+            self._intake.directory = directory
+            self._journal.keep(_DIRECTORY, msgspec.msgpack.encode(directory))
+        self._intake.tariffs = keep_tariff(self._records, self._tariff)
+
+    def _kept_directory(self) -> Directory:
+        kept = self._journal.kept(_DIRECTORY)
+        return Directory() if kept is None else msgspec.msgpack.decode(kept, type=Directory)
+
+    async def _expire(self) -> None:
+        await asyncio.to_thread(self._expire_now)
+
+    def _expire_now(self) -> None:
+        now = utc_now()
+        horizon = to_us(now - timedelta(days=self._settings.journal.keep_days))
+        dropped = self._journal.expire(horizon, [runner.name for runner in self._runners])
+        kept = self._settings.telemetry
+        with contextlib.suppress(Exception):
+            self._telemetry.expire(now, kept.raw_days, kept.frame_days, kept.rollup_days)
+        if dropped:
+            _log.info("old journal entries dropped", entries=dropped)
+
+    # called from other threads
+
+    def _adopt(self, station: str) -> None:
+        """Another bridge may have held this station: go on from its last word in the records."""
+        try:
+            self._book.restore(snapshots(self._records, station))
+        except RecordsUnavailable as error:
+            _log.warning("cannot ask the records about a station's past", station=station, error=str(error))
+
+    def _describe(self) -> BridgeView:
+        now = utc_now()
+        return BridgeView(
+            bridge=self._name,
+            at=now,
+            stations=len(self._ocpp.connections) + len(self._mqtt.stations),
+            messages=self._ocpp.messages + self._mqtt.messages,
+            lags_s={runner.name: round(runner.observe(to_us(now)), 3) for runner in self._runners},
+        )
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Until cancelled. A failure is logged and the next turn comes all the same."""
+    while True:
+        started = time.monotonic()
+        try:
+            await work()
+        except Exception:
+            _log.exception("periodic work failed", work=getattr(work, "__name__", ""))
+        await asyncio.sleep(max(0.0, seconds - (time.monotonic() - started)))
+
+
+def serve(settings: Settings, on_ready: Callable[[int], None] = lambda port: None) -> None:
+    """Configure logs and run a bridge until it is asked to stop. Raises JournalFailed, JournalError, OSError."""
+    configure_logs(settings.log)
+
+    async def run() -> None:
+        await Bridge(settings).run(on_ready)
+
+    asyncio.run(run())
+
+
+if __name__ == "__main__":
+    from bridge.settings import load_settings
+
+    serve(load_settings())

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import pkgutil
-import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import dash
 from dash import Dash
 from flask import Blueprint, Flask
+from flask_login import current_user
 
 import dashboard.pages
 from bridge.events import utc_now
 from bridge.settings import Settings
-from bridge.stores.people import People, pepper, secret_key
+from bridge.stores.database import RecordsUnavailable
+from bridge.stores.people import People, Role, pepper, secret_key
 from bridge.stores.records import Records
 from bridge.stores.telemetry import TelemetryStore
 from dashboard import auth, components, health, security
 from dashboard import services as doors
+from dashboard.places import assets_folder
 
 _SCRIPTS_BY_HAND = r"^(theme\.js|.*worker.*\.js)$"  # the head loads the first, a page the others
 
@@ -43,23 +44,32 @@ _INDEX = """<!doctype html>
 </html>"""
 
 
-class AssetsMissing(Exception):
-    """The folder with styles, fonts and scripts is not where it is looked for."""
-
-
-def assets_folder() -> Path:
-    """``assets`` beside the package in a checkout, ``share/chargewatch/assets`` of the environment after a wheel."""
-    places = (Path(__file__).parent.parent / "assets", Path(sys.prefix) / "share/chargewatch/assets")
-    for place in places:
-        if place.is_dir():
-            return place
-    raise AssetsMissing(f"no assets folder: looked for {' and '.join(map(str, places))}")
-
-
 def page_modules() -> list[ModuleType]:
     """The folder is the registry: each module exports PATH, NAME, ORDER, layout; for callbacks ``register(app)``."""
     names = sorted(module.name for module in pkgutil.iter_modules(dashboard.pages.__path__))
     return [import_module(f"dashboard.pages.{name}") for name in names if not name.startswith("_")]
+
+
+def _guarded(layout: Any) -> Callable[..., Any]:
+    """A page for who may see pages, and a sentence in its place while the records do not answer."""
+
+    @auth.needs(Role.VIEWER)
+    def guarded(**given: Any) -> Any:
+        try:
+            return layout(**given) if callable(layout) else layout
+        except RecordsUnavailable:
+            return components.stores_away("The records")
+
+    return guarded
+
+
+def _shell(settings: Settings, pages: Sequence[components.Page]) -> Callable[[], Any]:
+    def shell() -> Any:
+        if not auth.has_role(Role.VIEWER):  # Dash checks the layout once, during whatever request comes first
+            return components.bare_shell()
+        return components.shell(settings.dashboard.title, pages, current_user.name, current_user.user.role)
+
+    return shell
 
 
 def _register_pages(app: Dash) -> list[components.Page]:
@@ -67,11 +77,11 @@ def _register_pages(app: Dash) -> list[components.Page]:
     for module in page_modules():
         place = {"path_template": module.PATH} if "<" in module.PATH else {"path": module.PATH}
         dash.register_page(  # type: ignore[no-untyped-call]
-            module.__name__, name=module.NAME, order=module.ORDER, layout=module.layout, **place
+            module.__name__, name=module.NAME, order=module.ORDER, layout=_guarded(module.layout), **place
         )
         if hasattr(module, "register"):
             module.register(app)
-        found.append(components.Page(module.PATH, module.NAME, module.ORDER, module.__name__))
+        found.append(components.Page(module.PATH, module.NAME, module.ORDER))
     return found
 
 
@@ -90,9 +100,8 @@ def _build_dash(server: Flask, settings: Settings) -> Dash:
         update_title="",
         index_string=_INDEX,
     )
-    pages = _register_pages(app)
-    app.layout = lambda: components.shell(settings.dashboard.title, pages)
-    app.init_app(server)
+    app.init_app(server)  # before the pages: registering one asks for the running app
+    app.layout = _shell(settings, _register_pages(app))
     return app
 
 

@@ -18,7 +18,7 @@ from dashboard.services import services
 
 
 def _try(check: Callable[[], object]) -> str:
-    """"ok", or one word of what is wrong: details stay in the log, this page is open to strangers."""
+    """``ok`` or one word of what is wrong: details stay in the log, this page is open to strangers."""
     try:
         check()
     except (StoreUnavailable, RecordsUnavailable):

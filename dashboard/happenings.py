@@ -1,0 +1,166 @@
+"""What happened, in words: occurrences of the timeline as sentences, each with the raw message under it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bridge.live import mask
+from bridge.stores.telemetry import FrameRow, Occurrence
+from dashboard.formats import plain
+
+Body = dict[str, Any]
+
+_FINE = ("", "NoError")
+_STATUS_WORDS = {
+    "Available": "Connector is free",
+    "Preparing": "Cable plugged in, waiting to begin",
+    "Charging": "Energy flows",
+    "SuspendedEV": "The car paused charging",
+    "SuspendedEVSE": "The charger paused charging",
+    "Finishing": "Charging is over, cable still in",
+    "Reserved": "Connector reserved",
+    "Unavailable": "Connector out of service",
+    "Faulted": "Connector faulted",
+}
+
+
+class Happening(NamedTuple):
+    """``text`` is a sentence, ``code`` the message it came by, ``raw`` that message as received ("" when not kept)."""
+
+    at: datetime
+    text: str
+    code: str
+    raw: str
+    is_abnormal: bool
+
+
+def happenings(occurrences: Sequence[Occurrence], frames: Iterable[FrameRow]) -> list[Happening]:
+    """In the order of ``occurrences``."""
+    received = {(row.station, row.received_at): row for row in frames if row.direction == ">"}
+    return [_tell(item, received.get((item.station, item.received_at))) for item in occurrences]
+
+
+def concerns(occurrence: Occurrence, evse: int, transaction_id: str) -> bool:
+    """Is it about this transaction, this EVSE or the station as a whole?"""
+    body = _body(occurrence)
+    named = body.get("transaction_id") or ""
+    return named == transaction_id if named else occurrence.evse in (0, evse)
+
+
+def _tell(item: Occurrence, frame: FrameRow | None) -> Happening:
+    body = _body(item)
+    text, is_abnormal = _WORDS.get(item.kind, _other)(body)
+    code = frame.action if frame else item.kind
+    return Happening(item.at, plain(text, 300), plain(code, 80), frame.text if frame else "", is_abnormal)
+
+
+def _body(item: Occurrence) -> Body:
+    try:
+        found = msgspec.json.decode(item.body)
+    except msgspec.MsgspecError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _say(body: Body, *names: str) -> str:
+    return ", ".join(str(body[name]) for name in names if body.get(name) not in (None, *_FINE))
+
+
+def _with(text: str, more: str) -> str:
+    return f"{text}: {more}" if more else text
+
+
+def _connected(body: Body) -> tuple[str, bool]:
+    return _with("Station connected", _say(body, "protocol", "address")), False
+
+
+def _disconnected(body: Body) -> tuple[str, bool]:
+    return _with("Connection to the station ended", _say(body, "reason")), True
+
+
+def _booted(body: Body) -> tuple[str, bool]:
+    return _with("Station started up", _say(body, "vendor", "model", "firmware", "reason")), False
+
+
+def _status(body: Body) -> tuple[str, bool]:
+    status = str(body.get("status", ""))
+    more = _say(body, "error_code", "vendor_error_code", "info")
+    is_abnormal = status == "Faulted" or body.get("error_code", "") not in _FINE
+    return _with(_STATUS_WORDS.get(status, f"Status {status}"), more), is_abnormal
+
+
+def _token(body: Body) -> tuple[str, bool]:
+    word = "Authorised" if body.get("accepted") else "Card refused"
+    cause = f", {body['cause']}" if body.get("cause") else ""
+    return f"{word}: {mask(str(body.get('token', '')))}{cause}", not body.get("accepted")
+
+
+def _started(body: Body) -> tuple[str, bool]:
+    text = f"Session started, transaction {body.get('transaction_id', '')}"
+    if body.get("meter_start_wh") is not None:
+        text += f", meter at {int(body['meter_start_wh']):,} Wh".replace(",", " ")
+    if body.get("offline"):
+        text += "; sent later, from the charger's queue"
+    return text, body.get("accepted") is False
+
+
+def _updated(body: Body) -> tuple[str, bool]:
+    state = str(body.get("charging_state") or "")
+    text = _STATUS_WORDS.get(state) or _with("Transaction update", _say(body, "trigger"))
+    number = f", message {body['seq_no']}" if body.get("seq_no") is not None else ""
+    return text + number, False
+
+
+def _ended(body: Body) -> tuple[str, bool]:
+    text = _with("Session ended", _say(body, "stop_reason"))
+    if body.get("meter_stop_wh") is not None:
+        text += f", meter at {int(body['meter_stop_wh']):,} Wh".replace(",", " ")
+    return text, False
+
+
+def _device_event(body: Body) -> tuple[str, bool]:
+    what = f"{body.get('component', '')} {body.get('variable', '')} = {body.get('value', '')}"
+    if body.get("cleared"):
+        return f"Over: {what}", False
+    return _with(what, _say(body, "tech_code", "tech_info")), str(body.get("trigger")) == "Alerting"
+
+
+def _security(body: Body) -> tuple[str, bool]:
+    return _with(f"Security event {body.get('kind', '')}", _say(body, "tech_info")), True
+
+
+def _transferred(body: Body) -> tuple[str, bool]:
+    return _with("Vendor's own message", _say(body, "vendor_id", "message_id", "data")), False
+
+
+def _refused(body: Body) -> tuple[str, bool]:
+    return f"A message was refused: {_say(body, 'action', 'code', 'detail')}", True
+
+
+def _answered(body: Body) -> tuple[str, bool]:
+    return _with(f"Answer to {body.get('action', 'a command')}", _say(body, "status", "detail")), False
+
+
+def _other(body: Body) -> tuple[str, bool]:
+    return _with("Message", _say(body, "action", "type")), False
+
+
+_WORDS: dict[str, Callable[[Body], tuple[str, bool]]] = {
+    "StationConnected": _connected,
+    "StationDisconnected": _disconnected,
+    "StationBooted": _booted,
+    "StatusChanged": _status,
+    "TokenPresented": _token,
+    "TransactionStarted": _started,
+    "TransactionUpdated": _updated,
+    "TransactionEnded": _ended,
+    "DeviceEventNotified": _device_event,
+    "SecurityEventNotified": _security,
+    "DataTransferred": _transferred,
+    "FrameRefused": _refused,
+    "CommandAnswered": _answered,
+}

@@ -50,7 +50,7 @@ class Station(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     disconnected_at: datetime | None = None
     last_seen_at: datetime | None = None
     booted_at: datetime | None = None
-    clock_skew_s: float | None = None  # device minus ours, of the newest live status
+    clock_skew_s: float | None = None  # device minus ours, of the least delayed message since it connected
     refused_frames: int = 0
     revision: int = 0
 
@@ -105,6 +105,14 @@ def key_of(snapshot: Snapshot) -> str:
 def is_late(event: Event) -> bool:
     """Did this come by a queue or a replay?"""
     return bool(getattr(event, "offline", False)) or event.received_at - event.at > LATE_AFTER
+
+
+def _skew_s(known_s: float | None, event: Event) -> float | None:
+    """The least delayed message of a connection tells the clock's error best: queued ones only seem slower."""
+    if event.at == event.received_at:
+        return known_s  # it gave no time of its own
+    ahead_s = (event.at - event.received_at).total_seconds()
+    return ahead_s if known_s is None else max(known_s, ahead_s)
 
 
 class Book:
@@ -183,9 +191,11 @@ class Book:
     def _seen(self, event: AnyEvent) -> None:
         """Memory only, and journaled on the beat: a write per message would double the work for one time."""
         station = self.stations.get(event.station)
-        if station is not None and not isinstance(event, StationDisconnected):
-            self.stations[event.station] = replace(station, last_seen_at=event.received_at)
-            self._seen_ids.add(event.station)
+        if station is None or isinstance(event, StationDisconnected):
+            return
+        skew_s = _skew_s(station.clock_skew_s, event)
+        self.stations[event.station] = replace(station, last_seen_at=event.received_at, clock_skew_s=skew_s)
+        self._seen_ids.add(event.station)
 
     def seen_since_last_beat(self) -> list[Snapshot]:
         """Stations heard since the last call, as new snapshots."""
@@ -202,6 +212,7 @@ class Book:
                 is_connected=True,
                 connected_at=event.received_at,
                 last_seen_at=event.received_at,
+                clock_skew_s=None,
             )
         )
 

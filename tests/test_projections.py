@@ -1,0 +1,233 @@
+"""Projections follow the journal, wait for a sink that is away, and pass what a sink will never take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from bridge.billing.price import Tariff
+from bridge.book import Book
+from bridge.events import AnyEvent, MeterSampled, StationConnected, TransactionEnded, TransactionStarted, utc_now
+from bridge.intake import Frame, Intake
+from bridge.journal import Journal
+from bridge.projections import RecordsProjection, Runner, TelemetryProjection, Unavailable
+from bridge.session import SessionState
+from bridge.settings import Unknown
+from bridge.stores.records import Records, RecordsUnavailable
+from bridge.stores.sqlite import SqliteTelemetry
+from bridge.stores.telemetry import Batch, StoreRejected, StoreUnavailable
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+TARIFF = Tariff(
+    id="test-1",
+    currency="EUR",
+    energy_per_kwh=Decimal("0.50"),
+    time_per_minute=Decimal(0),
+    flat=Decimal("1.00"),
+    vat_percent=Decimal(19),
+)
+
+
+class Road:
+    """A journal with an intake before it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.journal = Journal(folder / "journal.db", commit_every_s=0)
+        self.journal.open()
+        self.intake = Intake(Book("test"), self.journal, Unknown.ACCEPT, TARIFF)
+
+    def tell(self, *events: AnyEvent, raw: bytes = b"{}") -> int:
+        first = events[0]
+        frame = Frame(first.station, "ocpp1.6", ">", type(first).__name__, raw, first.received_at)
+        return self.intake.keep(frame, self.intake.handle(*events), b"[3]")
+
+    def whole_session(self, station: str, readings: int = 5) -> None:
+        self.tell(StationConnected(station=station, at=NOW, received_at=NOW, address="", protocol="ocpp1.6"))
+        self.tell(TransactionStarted(station=station, at=NOW, received_at=NOW, evse=1, token="A", meter_start_wh=0))
+        for number in range(1, readings + 1):
+            at = NOW + timedelta(minutes=number)
+            values = {"energy_import_wh": 200.0 * number, "power_w": 12_000.0}
+            self.tell(MeterSampled(station=station, at=at, received_at=at, evse=1, values=values))
+        session = self.intake.book.open_session(station, 1)
+        assert session is not None
+        end = NOW + timedelta(minutes=readings + 1)
+        self.tell(
+            TransactionEnded(
+                station=station,
+                at=end,
+                received_at=end,
+                transaction_id=session.transaction_id,
+                meter_stop_wh=200 * (readings + 1),
+            )
+        )
+
+    def settle(self) -> None:
+        wait_for(lambda: self.journal.committed == self.journal.head)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def road(tmp_path: Path) -> Iterator[Road]:
+    road = Road(tmp_path)
+    yield road
+    road.journal.close()
+
+
+def test_a_session_reaches_the_records_with_energy_and_cost(road: Road, records: Records) -> None:
+    road.whole_session("CP-1")
+    road.settle()
+    projection = RecordsProjection(road.journal, records)
+
+    cursor = projection.advance(0)
+
+    assert cursor == road.journal.committed
+    assert projection.advance(cursor) == cursor
+    [session] = records.sessions().items
+    assert (session.state, session.energy_wh, session.cost) == (SessionState.ENDED, 1200, "1.60")
+
+
+def test_replaying_the_journal_changes_nothing(road: Road, records: Records, tmp_path: Path) -> None:
+    road.whole_session("CP-1")
+    road.settle()
+    store = SqliteTelemetry(tmp_path / "telemetry.db")
+    telemetry = TelemetryProjection(road.journal, store, timedelta(0), lambda: NOW + timedelta(minutes=10))
+    by_records = RecordsProjection(road.journal, records)
+
+    def read() -> object:
+        curve = store.curve("CP-1", 1, NOW, NOW + timedelta(hours=1))
+        totals = store.totals(NOW, NOW + timedelta(hours=1))
+        return records.sessions(), curve, store.frames("CP-1", NOW, NOW + timedelta(hours=1)), totals
+
+    by_records.advance(0), telemetry.advance(0)
+    before = read()
+    by_records.advance(0), telemetry.advance(0)
+
+    assert read() == before
+    assert len(store.curve("CP-1", 1, NOW, NOW + timedelta(hours=1))) == 5
+    store.close()
+
+
+def test_the_rollup_holds_the_energy_of_the_readings(road: Road, tmp_path: Path) -> None:
+    road.whole_session("CP-1")
+    road.settle()
+    store = SqliteTelemetry(tmp_path / "telemetry.db")
+    clock = lambda: NOW + timedelta(minutes=10)  # noqa: E731
+    TelemetryProjection(road.journal, store, timedelta(0), clock).advance(0)
+
+    [bucket] = store.buckets(NOW, NOW + timedelta(minutes=15))
+
+    assert bucket.energy_wh == pytest.approx(800)  # from the first reading's 200 Wh to the last one's 1000
+    store.close()
+
+
+class AwayFor:
+    """A store that answers only after some calls."""
+
+    def __init__(self, inner: SqliteTelemetry, failures: int) -> None:
+        self._inner = inner
+        self.failures = failures
+
+    def write(self, batch: Batch) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailable("away")
+        self._inner.write(batch)
+
+    def roll_up(self, start: datetime, end: datetime) -> int:
+        return self._inner.roll_up(start, end)
+
+
+def test_a_store_that_is_away_holds_the_cursor_and_loses_nothing(road: Road, tmp_path: Path) -> None:
+    inner = SqliteTelemetry(tmp_path / "telemetry.db")
+    projection = TelemetryProjection(road.journal, AwayFor(inner, 2), timedelta(0), utc_now)  # type: ignore[arg-type]
+    runner = Runner(road.journal, projection)
+    road.journal.on_commit = lambda seq: runner.wake()
+    runner.start()
+
+    road.whole_session("CP-1")
+
+    wait_for(lambda: bool(runner.trouble))
+    with pytest.raises(RuntimeError, match="away"):
+        runner.check()
+    wait_for(lambda: runner.cursor == road.journal.head)
+    runner.stop()
+    assert len(inner.curve("CP-1", 1, NOW, NOW + timedelta(hours=1))) == 5
+    assert road.journal.cursor("telemetry") == road.journal.head
+    runner.check()
+    inner.close()
+
+
+class RefusesStation:
+    """A store that will never take anything of one station."""
+
+    def __init__(self, inner: SqliteTelemetry, station: str) -> None:
+        self._inner = inner
+        self._station = station
+
+    def write(self, batch: Batch) -> None:
+        if any(frame.station == self._station for frame in batch.frames):
+            raise StoreRejected("no")
+        self._inner.write(batch)
+
+    def roll_up(self, start: datetime, end: datetime) -> int:
+        return self._inner.roll_up(start, end)
+
+
+def test_what_a_store_will_never_take_is_passed_and_its_neighbours_are_kept(road: Road, tmp_path: Path) -> None:
+    inner = SqliteTelemetry(tmp_path / "telemetry.db")
+    for station in ("CP-1", "BAD", "CP-2"):
+        road.whole_session(station)
+    road.settle()
+    store = RefusesStation(inner, "BAD")
+
+    cursor = TelemetryProjection(road.journal, store, timedelta(0), utc_now).advance(0)  # type: ignore[arg-type]
+
+    assert cursor == road.journal.committed
+    kept = {sample.station for sample in inner.last()}
+    assert kept == {"CP-1", "CP-2"}
+    assert len(inner.curve("CP-2", 1, NOW, NOW + timedelta(hours=1))) == 5
+    inner.close()
+
+
+class AwayRecords:
+    def upsert(self, *_: object) -> None:
+        raise RecordsUnavailable("the database sleeps")
+
+
+def test_records_that_are_away_say_so(road: Road) -> None:
+    road.whole_session("CP-1")
+    road.settle()
+
+    with pytest.raises(Unavailable, match="sleeps"):
+        RecordsProjection(road.journal, AwayRecords()).advance(0)  # type: ignore[arg-type]
+
+
+def test_a_long_outage_is_caught_up_by_the_newest_snapshots_alone(road: Road, tmp_path: Path) -> None:
+    road.whole_session("CP-1", readings=500)
+    road.settle()
+
+    rows = road.journal.read_state(0, 10_000)
+
+    assert len(rows) == 3, "one station, one connector, one session, whatever was said about them"
+    assert road.journal.committed == 503
+
+
+def test_the_lag_is_the_age_of_what_waits(road: Road, tmp_path: Path) -> None:
+    store = SqliteTelemetry(tmp_path / "telemetry.db")
+    runner = Runner(road.journal, TelemetryProjection(road.journal, store, timedelta(0), utc_now))
+    road.whole_session("CP-1", readings=1)
+    road.settle()
+    a_minute_later = int((NOW + timedelta(seconds=60)).timestamp() * 1e6)
+
+    assert runner.lag_s(a_minute_later) == pytest.approx(60)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection, Engine, make_url
+
+from bridge.stores.wal import enter_wal
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x6377_7265  # any number, the same in every process
@@ -130,22 +131,10 @@ def _sqlite_engine(url: str) -> Engine:
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves: pysqlite's own comes too late for reads and DDL
     connection.execute(f"PRAGMA busy_timeout={_SQLITE_BUSY_MS}")
-    _enter_wal(connection)
+    enter_wal(connection, _SQLITE_BUSY_MS / 1000)
     # FULL: the journal's cursor moves on our word, so a commit must survive a power cut
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
-
-
-def _enter_wal(connection: Any) -> None:
-    """The switch to WAL does not honour busy_timeout while another process makes it too."""
-    deadline = time.monotonic() + _SQLITE_BUSY_MS / 1000
-    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except connection.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
 
 
 def _begin_sqlite(connection: Connection) -> None:

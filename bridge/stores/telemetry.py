@@ -1,7 +1,8 @@
 """What a telemetry store can do: one Protocol, implemented on SQLite and on InfluxDB.
 
-Writes are upserts on a natural key, so a replay of the journal changes nothing:
-samples (station, evse, at), occurrences (station, at, kind, evse), frames (station, received_at, direction).
+Writes are upserts on a natural key, so a replay of the journal changes nothing: a sample is (station, evse, at),
+and two that say different things about one instant become one; an occurrence and a frame are themselves, since
+chargers send two of a kind within the second that their clock shows.
 A store raises ``StoreUnavailable`` when it may work later (the cursor waits) and ``StoreRejected`` when the
 same write can never succeed (the cursor moves on, the rejection is logged and counted).
 """

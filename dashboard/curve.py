@@ -14,6 +14,7 @@ from bridge.stores.telemetry import Sample
 
 MOST_POINTS = 2_500
 _DRAWN = ("power_w", "power_offered_w", "soc_percent")
+_MOMENT = timedelta(milliseconds=1)
 _LEAST_GAP = timedelta(seconds=90)
 
 
@@ -26,7 +27,7 @@ class Gap(NamedTuple):
 
 class Curve(NamedTuple):
     """Parallel lists by ``at``. Power in W, battery in percent, energy in Wh since the start, cost gross.
-    A ``None`` stands inside each gap, so no line is drawn over time without data; a quantity that comes less
+    ``None`` stands at both edges of each gap, so no line is drawn over time without data; a quantity that comes less
     often than the others keeps its last value between."""
 
     at: list[datetime]
@@ -51,7 +52,8 @@ def curve_of(session: Session, samples: Sequence[Sample], tariff: Tariff | None,
     for number, sample in enumerate(samples):
         energy = counter.after(sample)
         if gap := ends.get(sample.at):
-            _append(found, gap.start + (gap.end - gap.start) / 2)
+            _append(found, gap.start + _MOMENT)
+            _append(found, gap.end - _MOMENT)
         held |= {name: sample.values[name] for name in _DRAWN if name in sample.values}
         if number in kept or gap:
             _append(found, sample.at, held, energy, _cost(session, tariff, energy, sample.at), rated_w)

@@ -74,11 +74,28 @@ def template(tokens: Tokens) -> go.layout.Template:
                 "font": {"family": FONT, "size": 12, "color": tokens["ink"]},
             },
             "dragmode": "zoom",
-            "margin": {"l": 44, "r": 84, "t": 16, "b": 46},
+            "margin": {"l": 44, "r": 84, "t": 24, "b": 46},
             "xaxis": axis | {"fixedrange": False, "spikecolor": tokens["ink-3"], "spikethickness": 1},
             "yaxis": axis | {"showgrid": True, "gridcolor": tokens["line"], "gridwidth": 1, "rangemode": "tozero"},
         }
     )
+
+
+class _Drawn(NamedTuple):
+    """One line: values as drawn, the axis' top they are drawn against, its label at the end, its look."""
+
+    name: str
+    values: Sequence[float | None]
+    top: float
+    label: str
+    colour: str
+    axis: str
+    hover: str
+    width: float = 1.5
+    dash: str = "solid"
+    shape: str = "linear"
+    fill: str = ""
+    texts: Sequence[str] | None = None
 
 
 def session_figure(
@@ -86,107 +103,107 @@ def session_figure(
 ) -> go.Figure:
     """Power with its limit and the battery above, energy and cost below, on the site's own clock.
 
-    ``revision`` keeps a person's zoom while the figure is refreshed.
+    ``curve`` holds at least one sample; ``revision`` keeps a person's zoom while the figure is refreshed.
     """
     times = [at.astimezone(where).replace(tzinfo=None) for at in curve.at]
     figure = go.Figure(layout={"template": template(tokens), "uirevision": revision or "same"})
-    _draw_upper(figure, times, curve, tokens)
-    _draw_lower(figure, times, curve, tokens, currency)
-    figure.update_layout(
-        xaxis={"anchor": "y3", "title": {"text": f"Time, {formats.offset(curve.at[-1], where)}"}, "nticks": 8},
-        yaxis={"domain": _UPPER, "nticks": 5, "range": [0, _top(curve)], "ticklabelstandoff": 6},
-        yaxis2={"overlaying": "y", "range": [0, 100], "visible": False},
-        yaxis3={"domain": _LOWER, "nticks": 3, "rangemode": "tozero", "showgrid": True, "gridcolor": tokens["line"]},
-        yaxis4={"overlaying": "y3", "rangemode": "tozero", "visible": False},
-    )
-    figure.update_yaxes(ticklabelstandoff=6, fixedrange=True, zeroline=False)
+    upper, lower = _upper(curve, tokens), _lower(curve, tokens, currency)
+    for line in (*upper, *lower):
+        if line.fill:
+            figure.add_trace(_area(times, line))
+        figure.add_trace(_trace(times, line))
+    _label_ends(figure, upper, _UPPER)
+    _label_ends(figure, lower, _LOWER)
+    _lay_axes(figure, curve, where, {line.axis: line.top for line in (*upper, *lower)}, tokens)
     _mark(figure, marks, where, tokens)
     _name_panels(figure, curve, tokens)
     return figure
 
 
-def _top(curve: Curve) -> float:
-    values = [v for v in (*curve.power_w, *curve.offered_w) if v is not None]
-    return max(1.0, max(values, default=0.0) / 1000 * 1.12)
+def _upper(curve: Curve, tokens: Tokens) -> list[_Drawn]:
+    power, offered, battery = _in_kilo(curve.power_w), _in_kilo(curve.offered_w), curve.soc_percent
+    top = max(1.0, _highest([*power, *offered]) * 1.12)
+    at_end = f"{_last(power):.1f} kW"
+    lines = [
+        _Drawn("Power", power, top, at_end, tokens["energy"], "y", "%{y:.1f} kW", width=2, fill=tokens["energy-soft"]),
+        _Drawn(
+            "Offered", offered, top, "offered", tokens["ink-2"], "y", "%{y:.1f} kW offered", dash="dash", shape="hv"
+        ),
+        _Drawn("Battery", battery, 100, f"{_last(battery):.0f} %", tokens["ink"], "y2", "%{y:.0f} % battery"),
+    ]
+    return [line for line in lines if _has_values(line.values)]
 
 
-def _line(
-    times: Sequence[datetime], values: Sequence[float | None], name: str, hover: str, **style: object
-) -> go.Scatter:
-    return go.Scatter(x=times, y=values, name=name, mode="lines", hovertemplate=hover + "<extra></extra>", **style)
+def _lower(curve: Curve, tokens: Tokens, currency: str) -> list[_Drawn]:
+    energy, cost = _in_kilo(curve.energy_wh), curve.cost
+    texts = ["" if v is None else formats.money(str(v), currency) for v in cost]
+    lines = [
+        _Drawn(
+            "Energy", energy, _highest(energy) * 1.1, f"{_last(energy):.2f} kWh", tokens["energy"], "y3", "%{y:.2f} kWh"
+        ),
+        # a scale of its own keeps the cost apart from the energy it mostly follows
+        _Drawn("Cost", cost, _highest(cost) * 1.9, texts[-1], tokens["ink"], "y4", "%{text}", dash="dot", texts=texts),
+    ]
+    return [line for line in lines if _has_values(line.values) and line.top > 0]
+
+
+def _trace(times: Sequence[datetime], line: _Drawn) -> go.Scatter:
+    return go.Scatter(
+        x=times,
+        y=line.values,
+        name=line.name,
+        mode="lines",
+        yaxis=line.axis,
+        text=line.texts,
+        hovertemplate=line.hover + "<extra></extra>",
+        line={"color": line.colour, "width": line.width, "dash": line.dash, "shape": line.shape},
+    )
+
+
+def _area(times: Sequence[datetime], line: _Drawn) -> go.Scatter:
+    """Under a line; a trace of its own because Plotly fills across the gaps of one that breaks."""
+    return go.Scatter(
+        x=times,
+        y=[value or 0.0 for value in line.values],
+        mode="lines",
+        yaxis=line.axis,
+        line={"width": 0},
+        hoverinfo="skip",
+        fill="tozeroy",
+        fillcolor=_faded(line.fill, 0.55),
+    )
+
+
+def _lay_axes(figure: go.Figure, curve: Curve, where: tzinfo, tops: Mapping[str, float], tokens: Tokens) -> None:
+    hours = (curve.at[-1] - curve.at[0]).total_seconds() / 3600
+    title = f"Time, {formats.offset(curve.at[-1], where)}"
+    hidden = {"visible": False, "fixedrange": True}
+    shown = {
+        "showgrid": True,
+        "gridcolor": tokens["line"],
+        "zeroline": False,
+        "fixedrange": True,
+        "ticklabelstandoff": 6,
+    }
+    figure.update_layout(
+        xaxis={"anchor": "y3", "title": {"text": title}, "nticks": 8, "tickformat": "%H:%M" if hours < 20 else None},
+        yaxis=shown | {"domain": _UPPER, "nticks": 5, "range": [0, tops.get("y", 1)]},
+        yaxis2=hidden | {"overlaying": "y", "range": [0, 100]},
+        yaxis3=shown | {"domain": _LOWER, "nticks": 3, "range": [0, tops.get("y3", 1)]},
+        yaxis4=hidden | {"overlaying": "y3", "range": [0, tops.get("y4", 1)]},
+    )
 
 
 def _in_kilo(values: Sequence[float | None]) -> list[float | None]:
     return [None if v is None else round(v / 1000, 3) for v in values]
 
 
-def _draw_upper(figure: go.Figure, times: list[datetime], curve: Curve, tokens: Tokens) -> None:
-    power, offered = _in_kilo(curve.power_w), _in_kilo(curve.offered_w)
-    labels: list[tuple[float, str, str]] = []
-    top = _top(curve)
-    if any(v is not None for v in power):
-        fill = tokens["energy-soft"]
-        figure.add_trace(
-            _line(
-                times,
-                power,
-                "Power",
-                "%{y:.1f} kW",
-                line={"color": tokens["energy"], "width": 2},
-                fill="tozeroy",
-                fillcolor=_faded(fill, 0.55),
-            )
-        )
-        labels.append((_last(power) / top, f"{_last(power):.1f} kW", tokens["energy"]))
-    if any(v is not None for v in offered):
-        figure.add_trace(
-            _line(
-                times,
-                offered,
-                "Offered",
-                "%{y:.1f} kW offered",
-                line={"color": tokens["ink-2"], "width": 1.5, "dash": "dash", "shape": "hv"},
-            )
-        )
-        labels.append((_last(offered) / top, "offered", tokens["ink-2"]))
-    if any(v is not None for v in curve.soc_percent):
-        figure.add_trace(
-            _line(
-                times,
-                curve.soc_percent,
-                "Battery",
-                "%{y:.0f} %",
-                line={"color": tokens["ink"], "width": 1.5},
-                yaxis="y2",
-            )
-        )
-        labels.append((_last(curve.soc_percent) / 100, f"{_last(curve.soc_percent):.0f} %", tokens["ink"]))
-    _label_ends(figure, labels, _UPPER)
+def _has_values(values: Sequence[float | None]) -> bool:
+    return any(v is not None for v in values)
 
 
-def _draw_lower(figure: go.Figure, times: list[datetime], curve: Curve, tokens: Tokens, currency: str) -> None:
-    energy = _in_kilo(curve.energy_wh)
-    labels: list[tuple[float, str, str]] = []
-    if any(v is not None for v in energy):
-        figure.add_trace(
-            _line(times, energy, "Energy", "%{y:.2f} kWh", line={"color": tokens["energy"], "width": 1.5}, yaxis="y3")
-        )
-        labels.append((0.95, f"{_last(energy):.2f} kWh", tokens["energy"]))
-    if any(v is not None for v in curve.cost):
-        shown = [None if v is None else formats.money(str(v), currency) for v in curve.cost]
-        figure.add_trace(
-            _line(
-                times,
-                curve.cost,
-                "Cost",
-                "%{text}",
-                line={"color": tokens["ink"], "width": 1.5, "dash": "dot"},
-                yaxis="y4",
-                text=shown,
-            )
-        )
-        labels.append((0.80, formats.money(str(_last(curve.cost)), currency), tokens["ink"]))
-    _label_ends(figure, labels, _LOWER)
+def _highest(values: Sequence[float | None]) -> float:
+    return max((v for v in values if v is not None), default=0.0)
 
 
 def _last(values: Sequence[float | None]) -> float:
@@ -198,23 +215,23 @@ def _faded(colour: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity})"
 
 
-def _label_ends(figure: go.Figure, labels: list[tuple[float, str, str]], domain: tuple[float, float]) -> None:
+def _label_ends(figure: go.Figure, lines: Sequence[_Drawn], domain: tuple[float, float]) -> None:
     """Each label at the height of its line's end, pushed down from the one above it where they would touch."""
-    height = domain[1] - domain[0]
+    ends = sorted(((_last(line.values) / line.top, line) for line in lines), key=lambda end: -end[0])
     before = 2.0
-    for share, text, colour in sorted(labels, key=lambda label: -label[0]):
-        y = min(domain[0] + share * height, before - _LEAST_APART)
-        before = y
+    for share, line in ends:
+        before = min(domain[0] + share * (domain[1] - domain[0]), before - _LEAST_APART)
         figure.add_annotation(
             x=1,
-            y=y,
+            y=before,
             xref="paper",
             yref="paper",
-            text=text,
+            text=line.label,
             showarrow=False,
             xanchor="left",
+            yanchor="middle",
             xshift=8,
-            font={"color": colour, "size": 12},
+            font={"color": line.colour, "size": 12},
         )
 
 
@@ -261,5 +278,6 @@ def _name_panels(figure: go.Figure, curve: Curve, tokens: Tokens) -> None:
             xanchor="right",
             yanchor="bottom",
             xshift=-6,
+            yshift=8,
             font={"size": 11, "color": tokens["ink-2"]},
         )

@@ -70,6 +70,10 @@ def _say(body: Body, *names: str) -> str:
     return ", ".join(str(body[name]) for name in names if body.get(name) not in (None, *_FINE))
 
 
+def _wh(value: Any) -> str:
+    return f"{int(value):,} Wh".replace(",", " ")
+
+
 def _with(text: str, more: str) -> str:
     return f"{text}: {more}" if more else text
 
@@ -102,7 +106,7 @@ def _token(body: Body) -> tuple[str, bool]:
 def _started(body: Body) -> tuple[str, bool]:
     text = f"Session started, transaction {body.get('transaction_id', '')}"
     if body.get("meter_start_wh") is not None:
-        text += f", meter at {int(body['meter_start_wh']):,} Wh".replace(",", " ")
+        text += f", meter at {_wh(body['meter_start_wh'])}"
     if body.get("offline"):
         text += "; sent later, from the charger's queue"
     return text, body.get("accepted") is False
@@ -118,7 +122,7 @@ def _updated(body: Body) -> tuple[str, bool]:
 def _ended(body: Body) -> tuple[str, bool]:
     text = _with("Session ended", _say(body, "stop_reason"))
     if body.get("meter_stop_wh") is not None:
-        text += f", meter at {int(body['meter_stop_wh']):,} Wh".replace(",", " ")
+        text += f", meter at {_wh(body['meter_stop_wh'])}"
     return text, False
 
 

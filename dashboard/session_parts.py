@@ -27,6 +27,7 @@ def live_attributes(dossier: Dossier) -> dict[str, Any]:
     """What the script needs to keep the page current from the feed."""
     session = dossier.session
     return attrs(
+        data_now=dossier.now.isoformat(),
         data_session=session.id,
         data_connector=f"{session.station}/{session.evse}/{session.connector}",
         data_started=session.started_at.isoformat(),
@@ -83,7 +84,7 @@ def _battery(dossier: Dossier) -> Fact:
         return Fact("Battery", formats.NONE, "", "not told by the car", "soc")
     began = f"from {formats.percent(session.soc_start_percent)} %" if session.soc_start_percent is not None else ""
     left = _minutes_to_full(dossier)
-    note = f"{began}, {_FULL_PERCENT} % in about {left} min" if left and began else began
+    note = f"{_FULL_PERCENT} % in about {left} min" if left else began
     return Fact("Battery", formats.percent(session.soc_percent), "%", note, "soc")
 
 
@@ -136,7 +137,7 @@ def marks(dossier: Dossier) -> list[Mark]:
         within = [h for h in within if h.at < dossier.session.ended_at]
     ordered = sorted((h for h in within if h.is_abnormal), key=lambda h: h.at)
     gaps = [Mark(gap.start, "no data", True) for gap in dossier.curve.gaps]
-    return [Mark(h.at, h.text.partition(":")[0][:28], True) for h in ordered][:_MOST_MARKS] + gaps[:_MOST_MARKS]
+    return [Mark(h.at, plain(h.text.partition(": ")[0], 34), True) for h in ordered][:_MOST_MARKS] + gaps[:_MOST_MARKS]
 
 
 # ---- the right column

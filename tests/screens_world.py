@@ -27,6 +27,7 @@ PASSWORD = "a calm wall at noon"
 PEPPER = b"pepper of the tests"
 HOSTILE = '<script>alert(1)</script><img src=x onerror=alert(2)>"\'\u202e'
 
+DELIVERED_WH = 60_318  # what the curve below adds up to
 LIVE, ENDED, ORPHAN, SILENT, EVIL = "24f118a039171c02", "5b0c19e0a7d24411", "77a1c9d02b5e6f10", "0d8e4f6a1b2c3d4e", "e9e9e9e9e9e9e9e9"
 
 
@@ -161,10 +162,10 @@ def _sessions() -> list[Session]:
 
     return [
         make(
-            LIVE, "AIR-02", STARTED, state=SessionState.CHARGING, meter_start_wh=8_214_330, meter_last_wh=8_252_350,
-            energy_wh=38_020, power_w=43_800.0, power_max_w=53_900.0, soc_start_percent=21.0, soc_percent=64.0,
+            LIVE, "AIR-02", STARTED, state=SessionState.CHARGING, meter_start_wh=8_214_330, meter_last_wh=8_214_330 + DELIVERED_WH,
+            energy_wh=DELIVERED_WH, power_w=44_297.0, power_max_w=53_700.0, soc_start_percent=21.0, soc_percent=66.0,
             sample_at=NOW - timedelta(seconds=3), sample_received_at=NOW - timedelta(seconds=2), charging_s=4_400,
-            cost="18.63", seq_no=446,
+            cost=f"{DELIVERED_WH * 0.00049:.2f}", seq_no=446,
         ),
         make(
             ENDED, "HAR-03", NOW - timedelta(hours=5), state=SessionState.ENDED, meter_start_wh=1_000_000,
@@ -213,8 +214,8 @@ def _draw(store: FakeTelemetry) -> None:
         values = {
             "power_w": _power_w(minutes),
             "power_offered_w": 22_000.0 if 49 <= minutes < 53 else 60_000.0,
-            "energy_import_wh": 8_214_330 + min(energy, 38_020),
-            "soc_percent": float(round(21 + energy / 884)),
+            "energy_import_wh": float(8_214_330 + round(energy)),
+            "soc_percent": float(round(21 + energy / 1_343)),
         }
         late = 20 < minutes < 20.7
         store.samples.append(Sample("AIR-02", 1, at, at + timedelta(seconds=41 if late else 0.3), late, LIVE, values))

@@ -185,6 +185,13 @@ class FrameRefused(Event, frozen=True, kw_only=True):
     detail: str
 
 
+class FrameMended(Event, frozen=True, kw_only=True):
+    """A frame outside its schema that was understood and answered all the same; told once per connection."""
+
+    action: str = ""
+    notes: tuple[str, ...]
+
+
 class CommandAnswered(Event, frozen=True, kw_only=True):
     """A station's answer to one of our calls."""
 
@@ -211,6 +218,7 @@ AnyEvent = (
     | DataTransferred
     | MessageReceived
     | FrameRefused
+    | FrameMended
     | CommandAnswered
 )
 

@@ -1,0 +1,167 @@
+"""Our calls to a charger: one at a time, matched by unique ids, never before its boot is answered.
+
+Whatever comes of a call is a value (``CallOutcome``); nothing is raised across the bus. The calls of a charger
+and ours share no lock, so neither direction can hold up the other (field quirk 23).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import uuid
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from bridge.command_bus import CommandOutcome
+from bridge.ocpp import frames, schemas
+
+
+class CallOutcome(NamedTuple):
+    """``payload`` of the CALLRESULT; ``code`` of the CALLERROR; ``detail`` says in words why not."""
+
+    outcome: CommandOutcome
+    payload: Mapping[str, Any] = MappingProxyType({})
+    code: str = ""
+    detail: str = ""
+
+
+class Waiting(NamedTuple):
+    """A call that was sent and waits for its answer."""
+
+    id: str
+    action: str
+    answer: asyncio.Future[CallOutcome]
+
+
+class CannotCompose(ValueError):
+    """A composed command lacks a parameter or cannot be said in that version; the message says which."""
+
+
+class Calls:
+    """Our calls on one connection. ``send(action, frame)`` journals and sends. Used on the loop only."""
+
+    def __init__(self, protocol: str, send: Callable[[str, bytes], None]) -> None:
+        self._protocol = protocol
+        self._send = send
+        self._turn = asyncio.Lock()
+        self._ready = asyncio.Event()
+        self._waiting: Waiting | None = None
+        self._is_closed = False
+
+    def open(self) -> None:
+        """The boot is answered: calls may go out (field quirk 16)."""
+        self._ready.set()
+
+    @property
+    def is_open(self) -> bool:
+        return self._ready.is_set()
+
+    async def call(self, action: str, payload: Mapping[str, Any], timeout_s: float) -> CallOutcome:
+        """Send when it is our turn and wait. ``timeout_s`` covers all of it."""
+        wrong = self._what_is_wrong(action, payload)
+        if wrong:
+            return CallOutcome(CommandOutcome.REFUSED, detail=wrong)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._ready.wait()
+                async with self._turn:
+                    return await self._call_now(action, payload)
+        except TimeoutError:
+            if not self.is_open:
+                return CallOutcome(CommandOutcome.OFFLINE, detail="the station has not booted yet")
+            return CallOutcome(CommandOutcome.TIMEOUT, detail=f"no answer within {timeout_s:g} s")
+
+    def match(self, message_id: str | int) -> Waiting | None:
+        """The call this answers, once; ``None`` for a late or unknown answer."""
+        waiting = self._waiting
+        if waiting is None or waiting.id != message_id or waiting.answer.done():
+            return None
+        self._waiting = None
+        return waiting
+
+    def close(self) -> None:
+        """The connection is gone: nobody will answer."""
+        self._is_closed = True
+        self._ready.set()
+        if self._waiting is not None and not self._waiting.answer.done():
+            self._waiting.answer.set_result(_gone())
+
+    def _what_is_wrong(self, action: str, payload: Mapping[str, Any]) -> str:
+        if action not in schemas.known_actions(self._protocol):
+            return f"{action} is no action of {self._protocol}"
+        found = schemas.violations(self._protocol, action, dict(payload))
+        return found[0].detail if found else ""
+
+    async def _call_now(self, action: str, payload: Mapping[str, Any]) -> CallOutcome:
+        if self._is_closed:
+            return _gone()
+        waiting = Waiting(str(uuid.uuid4()), action, asyncio.get_running_loop().create_future())
+        self._waiting = waiting
+        try:
+            self._send(action, frames.call(waiting.id, action, payload))
+            return await waiting.answer
+        finally:
+            if self._waiting is waiting:
+                self._waiting = None
+
+
+def _gone() -> CallOutcome:
+    return CallOutcome(CommandOutcome.OFFLINE, detail="the connection closed before an answer came")
+
+
+def compose(protocol: str, name: str, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A command of ours in the words of that version: (action, payload). Any other name is an OCPP action and
+    passes as it is. Raises CannotCompose.
+
+    StartForToken {token, evse, token_type?}; StopSession {transaction_id}; Reset {kind: soft | hard};
+    Trigger {message, evse?}.
+    """
+    composer = _COMPOSERS.get(name)
+    if composer is None or (name == "Reset" and "type" in params):
+        return name, dict(params)
+    try:
+        return composer(protocol == "ocpp1.6", params)
+    except KeyError as error:
+        raise CannotCompose(f"{name} needs '{error.args[0]}'") from error
+    except (TypeError, ValueError) as error:
+        raise CannotCompose(f"{name}: {error}") from error
+
+
+def _start_for_token(is_16: bool, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    token, evse = str(params["token"]), params.get("evse")
+    if is_16:
+        payload = {"idTag": token}
+        return "RemoteStartTransaction", payload if evse is None else payload | {"connectorId": int(evse)}
+    id_token = {"idToken": token, "type": params.get("token_type", "Central")}
+    remote_start_id = params.get("remote_start_id") or secrets.randbelow(2**31 - 1) + 1
+    payload_2 = {"idToken": id_token, "remoteStartId": int(remote_start_id)}
+    return "RequestStartTransaction", payload_2 if evse is None else payload_2 | {"evseId": int(evse)}
+
+
+def _stop_session(is_16: bool, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    transaction = str(params["transaction_id"])
+    if is_16:
+        return "RemoteStopTransaction", {"transactionId": int(transaction)}
+    return "RequestStopTransaction", {"transactionId": transaction}
+
+
+_RESETS = {"soft": ("Soft", "OnIdle"), "hard": ("Hard", "Immediate")}
+
+
+def _reset(is_16: bool, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    kind = str(params.get("kind", "soft")).lower()
+    if kind not in _RESETS:
+        raise ValueError(f"kind is soft or hard, not {kind!r}")
+    return "Reset", {"type": _RESETS[kind][0 if is_16 else 1]}
+
+
+def _trigger(is_16: bool, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    payload: dict[str, Any] = {"requestedMessage": str(params["message"])}
+    evse = params.get("evse")
+    if evse is not None:
+        payload |= {"connectorId": int(evse)} if is_16 else {"evse": {"id": int(evse)}}
+    return "TriggerMessage", payload
+
+
+_COMPOSERS = {"StartForToken": _start_for_token, "StopSession": _stop_session, "Reset": _reset, "Trigger": _trigger}

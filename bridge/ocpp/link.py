@@ -1,0 +1,269 @@
+"""One connection: the Sans-I/O WebSocket protocol of ``websockets`` on an asyncio transport.
+
+It carries bytes and keeps them in order; what they mean is ``station.Talk``'s business, who may come in and
+when a reply may leave is ``server``'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from websockets.exceptions import NegotiationError
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from bridge.ocpp.frames import MAX_ID
+from bridge.ocpp.station import Talk
+
+MAX_UNANSWERED = 64
+_HARD_FACTOR = 8  # a frame up to 8 times the cap is answered with an error, a bigger one closes with 1009
+_HEAD_BYTES = MAX_ID + 1000
+_CLOSE_TIMEOUT_S = 5.0
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_DEFLATE = ServerPerMessageDeflateFactory(compress_settings={"memLevel": 5})
+_quiet = logging.getLogger("websockets.server")
+
+
+class House(Protocol):
+    """What a link asks of the server it belongs to."""
+
+    def greet(self, link: Link, request: Request) -> Response: ...
+    def welcome(self, link: Link) -> None: ...
+    def take(self, link: Link, data: bytes, size: int) -> None: ...
+    def lost(self, link: Link, reason: str) -> None: ...
+    @property
+    def is_full(self) -> bool: ...
+
+
+class Link(asyncio.Protocol):
+    """A socket. ``talk`` is set once the handshake has succeeded; ``is_waiting`` while its past is fetched."""
+
+    def __init__(
+        self,
+        house: House,
+        select: Callable[[ServerProtocol, Sequence[Subprotocol]], Subprotocol | None],
+        max_frame_bytes: int,
+        compression: bool,
+    ) -> None:
+        self._house = house
+        self._loop = asyncio.get_running_loop()
+        self._max_bytes = max_frame_bytes
+        self._ws = ServerProtocol(
+            extensions=[_DEFLATE] if compression else None,
+            select_subprotocol=select,
+            max_size=max_frame_bytes * _HARD_FACTOR,
+            logger=_quiet,
+        )
+        self._transport: asyncio.Transport | None = None
+        self._parts: list[bytes] = []
+        self._parts_size = 0
+        self._backlog: list[tuple[bytes, int]] = []
+        self._has_request = False
+        self._is_paused = False
+        self._is_choked = False  # the peer does not read what we write
+        self._close_by: float | None = None
+        self.address = ""
+        self.talk: Talk | None = None
+        self.security = "none"
+        self.is_waiting = False
+        self.is_replaced = False
+        self.unanswered = 0
+        self.opened_s = self.heard_s = self._loop.time()
+        self.pinged_s: float | None = None
+        self.answers_pings = False
+
+    # asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if peer else ""
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_s = self._loop.time()
+        ws = self._ws
+        ws.receive_data(data)
+        for event in ws.events_received():
+            if isinstance(event, Frame):
+                self._frame(event)
+            elif isinstance(event, Request):
+                self._greet(event)
+        if ws.handshake_exc is not None and not self._has_request and self._transport is not None:
+            self._has_request = True
+            self._transport.write(_BAD_REQUEST)
+        self.write()
+
+    def eof_received(self) -> bool:
+        self._ws.receive_eof()
+        self.write()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        close = self._ws.close_rcvd or self._ws.close_sent
+        reason = f"closed {close.code} {close.reason}".strip() if close else "connection lost"
+        self._house.lost(self, reason)
+
+    def pause_writing(self) -> None:
+        self._is_choked = True
+        self.throttle()
+
+    def resume_writing(self) -> None:
+        self._is_choked = False
+        self.throttle()
+
+    # for the server
+
+    @property
+    def is_open(self) -> bool:
+        return self._ws.state is State.OPEN
+
+    @property
+    def is_shaking(self) -> bool:
+        return self._ws.state is State.CONNECTING
+
+    def queue_text(self, data: bytes) -> None:
+        """Make ``data`` a text message; it leaves with the next ``write``."""
+        if self._ws.state is State.OPEN:
+            self._ws.send_text(data)
+
+    def ping(self) -> None:
+        if self._ws.state is State.OPEN:
+            self._ws.send_ping(b"")
+            self.pinged_s = self._loop.time()
+            self.write()
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake; the peer has a few seconds for its part."""
+        if self._ws.state is State.OPEN:
+            self._ws.send_close(code, reason)
+            self.write()
+        elif self._ws.state is State.CONNECTING:
+            self.abort()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def is_overdue(self, now_s: float) -> bool:
+        """Has the peer had its time to close?"""
+        return self._close_by is not None and now_s > self._close_by
+
+    def release(self) -> None:
+        """The past of the station is known: take what came meanwhile."""
+        self.is_waiting = False
+        backlog, self._backlog = self._backlog, []
+        for data, size in backlog:
+            self._house.take(self, data, size)
+        self.throttle()
+
+    def throttle(self) -> None:
+        """Read on, or let the kernel's buffer hold the peer back."""
+        should_pause = (
+            self.unanswered > MAX_UNANSWERED
+            or len(self._backlog) > MAX_UNANSWERED
+            or self._is_choked
+            or (self.talk is not None and self._house.is_full)
+        )
+        if should_pause is self._is_paused or self._transport is None or self._transport.is_closing():
+            return
+        self._is_paused = should_pause
+        if should_pause:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def write(self) -> None:
+        """Send what the protocol has ready."""
+        ws, transport = self._ws, self._transport
+        if transport is None:
+            return
+        data = ws.data_to_send()
+        if data:
+            is_end = data[-1] == b""
+            transport.write(b"".join(data))
+            if is_end:
+                self._end(transport)
+        if self._close_by is None and ws.close_expected():
+            self._close_by = self._loop.time() + _CLOSE_TIMEOUT_S
+
+    # inside
+
+    def _end(self, transport: asyncio.Transport) -> None:
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:
+            transport.close()
+
+    def _greet(self, request: Request) -> None:
+        self._has_request = True
+        response = self._house.greet(self, request)
+        self._ws.send_response(response)
+        if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+            self.write()
+            self._house.welcome(self)
+
+    def accept(self, request: Request) -> Response:
+        """The 101, or the response that says why not."""
+        return self._ws.accept(request)
+
+    def reject(self, status: HTTPStatus, text: str) -> Response:
+        return self._ws.reject(status, text)
+
+    @property
+    def subprotocol(self) -> str | None:
+        return self._ws.subprotocol
+
+    def _frame(self, frame: Frame) -> None:
+        opcode = frame.opcode
+        if opcode is Opcode.TEXT or opcode is Opcode.BINARY or opcode is Opcode.CONT:
+            data = bytes(frame.data)
+            if frame.fin and not self._parts:
+                self._message(data, len(data))
+            else:
+                self._gather(data, frame.fin)
+        elif opcode is Opcode.PONG:
+            self.answers_pings = True
+
+    def _gather(self, data: bytes, is_last: bool) -> None:
+        """Fragments; of a message above the cap only the head is kept."""
+        self._parts.append(data)
+        self._parts_size += len(data)
+        if self._parts_size > self._max_bytes:
+            self._parts = [b"".join(self._parts)[:_HEAD_BYTES]]
+        if is_last:
+            whole, size = b"".join(self._parts), self._parts_size
+            self._parts, self._parts_size = [], 0
+            self._message(whole, size)
+
+    def _message(self, data: bytes, size: int) -> None:
+        if self.is_waiting:
+            self._backlog.append((data, size))
+            self.throttle()
+        elif self.talk is not None:
+            self._house.take(self, data, size)
+
+
+def selector(speaks: Sequence[str]) -> Callable[[Any, Sequence[Subprotocol]], Subprotocol | None]:
+    """Choose the newest of ``speaks`` (newest first) among what a charger offers. None offered is taken as 1.6
+    (field quirk 1); none of ours offered is refused, as OCPP-J section 3.1.2 wants it."""
+
+    def select(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+        if not offered:
+            return None
+        by_name = {name.lower(): name for name in offered}
+        for ours in speaks:
+            if ours in by_name:
+                return by_name[ours]
+        raise NegotiationError(f"none of the offered subprotocols is spoken here; offer one of {', '.join(speaks)}")
+
+    return select

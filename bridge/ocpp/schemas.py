@@ -1,0 +1,137 @@
+"""The official JSON schemas, compiled; and mending of payloads that break them in ways we understand.
+
+The ``ocpp`` package carries the schemas of the Open Charge Alliance. They are read and compiled on first use,
+one per version, action and direction.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from typing import Any, NamedTuple
+
+import jsonschema_rs
+
+from bridge.ocpp.frames import ErrorCode
+
+_FOLDERS = {"ocpp1.6": ("v16", ""), "ocpp2.0.1": ("v201", "Request")}
+
+
+class Violation(NamedTuple):
+    """One breach of a schema, fit for a CALLERROR: what is wrong and where."""
+
+    error: ErrorCode
+    detail: str
+
+
+_ERRORS = {
+    "type": ErrorCode.TYPE,
+    "required": ErrorCode.OCCURRENCE,
+    "minItems": ErrorCode.OCCURRENCE,
+    "maxItems": ErrorCode.OCCURRENCE,
+    "additionalProperties": ErrorCode.FORMAT,
+}
+_MAX_VIOLATIONS = 8
+
+
+@cache
+def known_actions(protocol: str) -> frozenset[str]:
+    """Every action of that version, in either direction."""
+    folder, suffix = _FOLDERS[protocol]
+    names = (entry.name.removesuffix(".json") for entry in _schema_folder(folder).iterdir())
+    return frozenset(name.removesuffix(suffix) for name in names if not name.endswith("Response"))
+
+
+def violations(protocol: str, action: str, payload: Any, is_response: bool = False) -> list[Violation]:
+    """What is wrong with a payload by the official schema; empty when nothing is."""
+    validator = _validator(protocol, action, is_response)
+    found = []
+    for error in validator.iter_errors(payload):
+        found.append(_violation(error))
+        if len(found) >= _MAX_VIOLATIONS:
+            break
+    return found
+
+
+def mended(protocol: str, action: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """The payload with what careless encoders do put right (field quirks 24 to 28): numbers for strings and the
+    reverse, one object where an array is due, a plural for a singular name. Values out of range are kept."""
+    schema = _schema(protocol, action, False)
+    result = _mend(payload, schema, schema.get("definitions", {}))
+    assert isinstance(result, dict)
+    return result
+
+
+def _violation(error: jsonschema_rs.ValidationError) -> Violation:
+    where = ".".join(str(part) for part in error.instance_path) or "payload"
+    return Violation(_ERRORS.get(error.kind.name, ErrorCode.PROPERTY), f"{where}: {error.message}"[:255])
+
+
+@cache
+def _validator(protocol: str, action: str, is_response: bool) -> Any:
+    return jsonschema_rs.validator_for(_schema(protocol, action, is_response))
+
+
+@cache
+def _schema(protocol: str, action: str, is_response: bool) -> dict[str, Any]:
+    folder, suffix = _FOLDERS[protocol]
+    name = action + ("Response" if is_response else suffix)
+    schema: dict[str, Any] = json.loads((_schema_folder(folder) / f"{name}.json").read_text("utf-8-sig"))
+    return schema
+
+
+def _schema_folder(version: str) -> Any:
+    return resources.files("ocpp") / version / "schemas"
+
+
+def _mend(value: Any, schema: dict[str, Any], definitions: dict[str, Any]) -> Any:
+    if "$ref" in schema:
+        schema = definitions[schema["$ref"].rsplit("/", 1)[-1]]
+    kind = schema.get("type")
+    if kind == "array":
+        items = value if isinstance(value, list) else [] if value is None else [value]
+        return [_mend(item, schema.get("items", {}), definitions) for item in items]
+    if kind == "object" and isinstance(value, dict):
+        return _mend_object(value, schema, definitions)
+    return _mend_scalar(value, kind)
+
+
+def _mend_object(value: dict[str, Any], schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    properties = schema.get("properties", {})
+    renamed = {}
+    for key, item in value.items():
+        if key not in properties:
+            for other in (key.removesuffix("s"), key + "s"):
+                if other in properties and other not in value:
+                    key = other
+                    break
+        if item is not None:  # null says the same as absence
+            renamed[key] = _mend(item, properties.get(key, {}), definitions)
+    return renamed
+
+
+def _mend_scalar(value: Any, kind: Any) -> Any:
+    if kind == "string" and isinstance(value, int | float):
+        return json.dumps(value) if isinstance(value, bool) else f"{value}"
+    if kind == "integer" and isinstance(value, str | float) and not isinstance(value, bool):
+        return _integer(value)
+    if kind == "number" and isinstance(value, str):
+        return _float(value)
+    if kind == "boolean" and isinstance(value, str | int):
+        return {"true": True, "1": True, "false": False, "0": False}.get(str(value).strip().lower(), value)
+    return value
+
+
+def _integer(value: str | float) -> Any:
+    number = _float(value)
+    if isinstance(number, float) and abs(number) < 1e15:
+        return round(number)
+    return value
+
+
+def _float(value: str | float) -> Any:
+    try:
+        return float(value)
+    except ValueError:
+        return value

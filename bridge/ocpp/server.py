@@ -1,0 +1,369 @@
+"""The OCPP server: listens, lets stations in, and sends a reply when the journal has what it acknowledges.
+
+Everything happens on one asyncio loop, without a task or an executor per message. ``flush`` is what moves the
+replies; the wiring calls it after each commit of the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable
+from http import HTTPStatus
+
+import structlog
+from prometheus_client import Gauge
+from websockets.datastructures import MultipleValuesError
+from websockets.http11 import Request, Response
+
+from bridge.access import Entry
+from bridge.command_bus import Answer, CommandOutcome
+from bridge.command_bus import Request as CommandRequest
+from bridge.events import StationConnected, StationDisconnected, utc_now
+from bridge.intake import Intake
+from bridge.journal import JournalError
+from bridge.ocpp import v16, v201
+from bridge.ocpp.commands import CallOutcome, Calls, CannotCompose, compose
+from bridge.ocpp.link import Link, selector
+from bridge.ocpp.security import Brake, admit_with_key, basic_key, station_of
+from bridge.ocpp.station import Talk
+from bridge.ocpp.versions import Version
+from bridge.settings import Ocpp, Stations, Unknown
+
+_log = structlog.get_logger("ocpp")
+_connected = Gauge("chargewatch_ocpp_connections", "Stations connected over OCPP.")
+
+VERSIONS: tuple[Version, ...] = (v201.VERSION, v16.VERSION)  # newest first
+_BY_PROTOCOL = {version.protocol: version for version in VERSIONS}
+_SECURITY_RANK = {"none": 0, "basic": 1}
+_UNAUTHORISED = "Unknown station, or wrong key.\n"
+
+
+class OcppServer:
+    """``pepper`` keys the HMAC over station keys. ``adopt(station)`` runs in a thread before the first frame of a
+    connection is taken; it may fetch what another bridge knew of that station."""
+
+    def __init__(
+        self,
+        settings: Ocpp,
+        stations: Stations,
+        pepper: bytes,
+        intake: Intake,
+        adopt: Callable[[str], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._policy = Unknown(stations.unknown)
+        self._pepper = pepper
+        self._intake = intake
+        self._adopt = adopt
+        self._select = selector([version.protocol for version in VERSIONS])
+        self._brake = Brake()
+        self._links: set[Link] = set()
+        self._by_station: dict[str, Link] = {}
+        self._calls: dict[Link, Calls] = {}
+        self._doors: dict[Link, tuple[str, bytes | None]] = {}  # as whom and with which key a link came
+        self._replies: deque[tuple[int, Link, bytes, bool]] = deque()  # seq, link, frame, is it an answer
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._is_throttled = False
+        self._has_failed = False
+        self.messages = 0
+
+    # life
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the address is taken, ssl.SSLError when the certificate cannot be read."""
+        self._loop = asyncio.get_running_loop()
+        settings = self._settings
+        context = _tls(settings)
+        self._server = await self._loop.create_server(
+            self._link,
+            settings.host,
+            settings.port,
+            ssl=context,
+            ssl_handshake_timeout=settings.handshake_timeout_s if context else None,
+            backlog=4096,
+        )
+        self._sweep()
+
+    @property
+    def port(self) -> int:
+        """The port we listen on; the system's choice when the setting is 0."""
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    @property
+    def connections(self) -> dict[str, Link]:
+        """Stations whose socket we hold."""
+        return self._by_station
+
+    async def stop(self, grace_s: float) -> None:
+        """Answer what waits for the disk, close all sockets with 1001, and wait at most ``grace_s``."""
+        if self._server is not None:
+            self._server.close()
+        deadline = self._loop.time() + grace_s
+        await self._until(lambda: not self._replies, deadline - grace_s / 2)
+        for link in list(self._links):
+            link.close(1001, "the bridge stops")
+        await self._until(lambda: not self._links, deadline)
+        for link in list(self._links):
+            link.abort()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        await asyncio.sleep(0)  # lets the transports say goodbye
+
+    def flush(self, committed: int) -> None:
+        """Send every reply whose journal entry is durable. -1: the journal has failed, nothing more is answered."""
+        if committed < 0:
+            self._fail()
+            return
+        replies = self._replies
+        touched: dict[Link, None] = {}
+        while replies and replies[0][0] <= committed:
+            _, link, frame, is_answer = replies.popleft()
+            link.queue_text(frame)
+            link.unanswered -= is_answer
+            touched[link] = None
+        for link in touched:
+            link.write()
+            link.throttle()
+        if self._is_throttled and not self.is_full:
+            self._throttle_all()
+
+    # commands
+
+    def holds(self, station: str) -> bool:
+        """Is that station's socket here? Any thread."""
+        return station in self._by_station
+
+    async def call(self, station: str, action: str, payload: dict[str, object], timeout_s: float) -> CallOutcome:
+        """Call a station by an action of its version and wait for the answer."""
+        link = self._by_station.get(station)
+        calls = None if link is None else self._calls.get(link)
+        if calls is None:
+            return CallOutcome(CommandOutcome.OFFLINE, detail=f"{station} is not connected here")
+        return await calls.call(action, payload, timeout_s)
+
+    async def execute(self, request: CommandRequest, station: str) -> Answer:
+        """Carry out a request of the command bus."""
+        link = self._by_station.get(station)
+        protocol = link.talk.version.protocol if link is not None and link.talk is not None else ""
+        try:
+            action, payload = compose(protocol, request.action, request.payload)
+        except CannotCompose as error:
+            return Answer(id=request.id, outcome=CommandOutcome.REFUSED, detail=str(error))
+        done = await self.call(station, action, payload, min(request.timeout_s, 600.0))
+        return Answer(id=request.id, outcome=done.outcome, payload=dict(done.payload), detail=done.detail)
+
+    # for the links
+
+    @property
+    def is_full(self) -> bool:
+        return self._intake.journal.is_full
+
+    def greet(self, link: Link, request: Request) -> Response:
+        """Answer a handshake, or a plain GET."""
+        headers = request.headers
+        if "Upgrade" not in headers:
+            if request.path.partition("?")[0] == "/healthz":
+                return link.reject(HTTPStatus.OK, "ok\n")
+            return link.reject(HTTPStatus.UPGRADE_REQUIRED, "This is an OCPP server: connect by WebSocket.\n")
+        if "upgrade" not in ",".join(headers.get_all("Connection")).lower():
+            del headers["Connection"]
+            headers["Connection"] = "Upgrade"  # some forget it (field quirk 2)
+        station = station_of(request.path)
+        if station is None:
+            return link.reject(HTTPStatus.NOT_FOUND, "Connect to /ocpp/<station> or /<station>.\n")
+        return self._admit(link, request, station)
+
+    def welcome(self, link: Link) -> None:
+        """The handshake is through."""
+        self._links.add(link)
+        station = self._doors[link][0]
+        old = self._by_station.get(station)
+        self._by_station[station] = link
+        if old is not None:  # its late close says nothing about the new one (field quirk 10)
+            old.is_replaced = True
+            old.close(1000, "replaced by a newer connection")
+        _connected.set(len(self._by_station))
+        self._meet(link, station)
+        if self._adopt is None:
+            self._announce(link, station)
+        else:
+            link.is_waiting = True
+            task = self._loop.create_task(self._fetch_past(link, station, self._adopt))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def take(self, link: Link, data: bytes, size: int) -> None:
+        """A whole message of a station."""
+        talk = link.talk
+        if talk is None or self._has_failed:
+            return
+        self.messages += 1
+        received_at = utc_now()
+        try:
+            if size > len(data):
+                seq, frame = talk.handle_big(data, size, received_at)
+            else:
+                seq, frame = talk.handle(data, received_at)
+        except JournalError:
+            self._fail()
+            return
+        if frame:
+            self._replies.append((seq, link, frame, True))
+            link.unanswered += 1
+            link.throttle()
+        if not self._is_throttled and self.is_full:
+            self._throttle_all()
+
+    def lost(self, link: Link, reason: str) -> None:
+        """The socket is gone."""
+        self._links.discard(link)
+        self._doors.pop(link, None)
+        calls = self._calls.pop(link, None)
+        if calls is not None:
+            calls.close()
+        talk = link.talk
+        if talk is None or self._by_station.get(talk.station) is not link:
+            return
+        del self._by_station[talk.station]
+        _connected.set(len(self._by_station))
+        if not link.is_waiting:
+            now = utc_now()
+            event = StationDisconnected(station=talk.station, at=now, received_at=now, reason=reason)
+            self._wire(talk, event, "disconnect")
+
+    # inside
+
+    def _link(self) -> Link:
+        settings = self._settings
+        link = Link(self, self._select, settings.max_frame_bytes, settings.compression)
+        self._links.add(link)
+        return link
+
+    def _admit(self, link: Link, request: Request, station: str) -> Response:
+        try:
+            key = basic_key(request.headers.get("Authorization"))
+        except MultipleValuesError:
+            key = None
+        now_s = self._loop.time()
+        is_braked = self._brake.is_on(link.address, now_s)
+        admission = admit_with_key(self._intake.directory, self._policy, self._pepper, station, key)
+        old = self._by_station.get(admission.station)
+        is_weaker = old is not None and _SECURITY_RANK[admission.security] < _SECURITY_RANK[old.security]
+        if admission.entry is Entry.REFUSED or is_braked or is_weaker:
+            self._brake.failed(link.address, now_s)
+            _log.warning("station refused", station=station, address=link.address, cause=admission.cause)
+            response = link.reject(HTTPStatus.UNAUTHORIZED, _UNAUTHORISED)
+            response.headers["WWW-Authenticate"] = 'Basic realm="ocpp", charset="UTF-8"'
+            return response
+        link.security = admission.security
+        self._doors[link] = (admission.station, key)
+        return link.accept(request)
+
+    def _meet(self, link: Link, station: str) -> None:
+        version = _BY_PROTOCOL[(link.subprotocol or v16.PROTOCOL).lower()]
+
+        def send(action: str, frame: bytes) -> None:
+            assert link.talk is not None
+            seq = link.talk.sent(action, frame, utc_now())
+            self._replies.append((seq, link, frame, False))
+
+        calls = self._calls[link] = Calls(version.protocol, send)
+        settings = self._settings
+        link.talk = Talk(
+            station,
+            version,
+            self._intake,
+            calls,
+            lambda: self._entry(link),
+            settings.heartbeat_s,
+            settings.max_frame_bytes,
+        )
+
+    def _entry(self, link: Link) -> Entry:
+        """What the directory says now about a station that is already in."""
+        station, key = self._doors.get(link, ("", None))
+        return admit_with_key(self._intake.directory, self._policy, self._pepper, station, key).entry
+
+    async def _until(self, is_done: Callable[[], bool], deadline_s: float) -> None:
+        while not is_done() and self._loop.time() < deadline_s:  # noqa: ASYNC110 - only at the end of the process
+            await asyncio.sleep(0.01)
+
+    async def _fetch_past(self, link: Link, station: str, adopt: Callable[[str], None]) -> None:
+        try:
+            await self._loop.run_in_executor(None, adopt, station)
+        except Exception:  # its past can be had later, its present cannot
+            _log.exception("cannot fetch a station's past", station=station)
+        if link in self._links and not link.is_replaced:
+            self._announce(link, station)
+            link.release()
+
+    def _announce(self, link: Link, station: str) -> None:
+        assert link.talk is not None
+        now = utc_now()
+        event = StationConnected(
+            station=station,
+            at=now,
+            received_at=now,
+            address=link.address,
+            protocol=link.talk.version.protocol,
+            security=link.security,
+        )
+        notes = () if link.subprotocol else ("no subprotocol offered: taken as OCPP 1.6",)
+        self._wire(link.talk, event, "connect", *notes)
+
+    def _wire(self, talk: Talk, event: StationConnected | StationDisconnected, action: str, *notes: str) -> None:
+        try:
+            talk.wire(event, action, *notes)
+        except JournalError:
+            self._fail()
+
+    def _throttle_all(self) -> None:
+        self._is_throttled = self.is_full
+        for link in self._links:
+            link.throttle()
+
+    def _fail(self) -> None:
+        """The disk does not take what we would acknowledge: stop before we say a thing that is not kept."""
+        if self._has_failed:
+            return
+        self._has_failed = True
+        self._replies.clear()
+        if self._server is not None:
+            self._server.close()
+        for link in list(self._links):
+            link.close(1011, "the journal failed")
+
+    def _sweep(self) -> None:
+        """Keep-alive and timeouts of all connections by one timer."""
+        settings, now_s = self._settings, self._loop.time()
+        for link in list(self._links):
+            if link.is_overdue(now_s) or (link.is_shaking and now_s - link.opened_s > settings.handshake_timeout_s):
+                link.abort()
+            elif link.is_open:
+                self._keep_alive(link, now_s)
+        every_s = max(0.05, min(5.0, settings.ping_interval_s / 4, settings.handshake_timeout_s / 4))
+        self._sweeper = self._loop.call_later(every_s, self._sweep)
+
+    def _keep_alive(self, link: Link, now_s: float) -> None:
+        """A station that has answered pings is gone after two silent intervals; one that never did (field quirk
+        14) only when it has missed its heartbeats as well."""
+        interval_s, silent_s = self._settings.ping_interval_s, now_s - link.heard_s
+        patience_s = 2 * interval_s if link.answers_pings else 2 * self._settings.heartbeat_s + 2 * interval_s
+        if silent_s > patience_s:
+            link.close(1001, "no sign of life")
+            link.abort()
+        elif silent_s >= interval_s and now_s - (link.pinged_s or 0.0) >= interval_s:
+            link.ping()
+
+
+def _tls(settings: Ocpp) -> ssl.SSLContext | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    return context

@@ -1,0 +1,308 @@
+"""What one connected charger says and what it is answered. Synchronous, without sockets.
+
+``handle`` takes a frame and returns what to send once the journal has reached its sequence number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+import structlog
+from prometheus_client import Counter
+
+from bridge.access import Entry
+from bridge.command_bus import CommandOutcome
+from bridge.events import AnyEvent, CommandAnswered, FrameMended, FrameRefused
+from bridge.intake import Frame, Intake, Outcome
+from bridge.journal import JournalError
+from bridge.ocpp import frames, schemas
+from bridge.ocpp.commands import CallOutcome, Calls
+from bridge.ocpp.frames import BROKEN, Call, Error, ErrorCode, Result, Unreadable
+from bridge.ocpp.versions import Action, Context, Version
+from bridge.session import Session
+
+_log = structlog.get_logger("ocpp")
+_frames = Counter("chargewatch_ocpp_frames", "OCPP calls taken, by action.", ["protocol", "action"])
+_errors = Counter("chargewatch_ocpp_refused_frames", "Frames answered with a CALLERROR, by code.", ["protocol", "code"])
+
+_BOOT = "BootNotification"
+_BOOTLESS_AFTER = timedelta(seconds=10)  # some never boot again after a reconnect (field quirk 15)
+_MAX_NOTES = 100
+_REGISTRATION = {Entry.ACCEPTED: "Accepted", Entry.HELD: "Pending"}
+
+
+class Reply(NamedTuple):
+    """``frame`` may leave when the journal has committed ``seq``; empty when there is nothing to say."""
+
+    seq: int
+    frame: bytes = b""
+
+
+class _Wrong(Exception):
+    """A call we cannot take, to be answered with a CALLERROR."""
+
+    def __init__(self, error: ErrorCode, detail: str) -> None:
+        super().__init__(detail)
+        self.error = error
+        self.detail = detail
+
+
+class Talk:
+    """The conversation with one station over one connection. ``entry()`` asks the door anew at each boot, so
+    a held station comes in as soon as a person has approved it."""
+
+    def __init__(
+        self,
+        station: str,
+        version: Version,
+        intake: Intake,
+        calls: Calls,
+        entry: Callable[[], Entry],
+        heartbeat_s: int,
+        max_frame_bytes: int,
+    ) -> None:
+        self.station = station
+        self.version = version
+        self._intake = intake
+        self._calls = calls
+        self._entry = entry
+        self._registration = _REGISTRATION.get(entry(), "Pending")
+        self._heartbeat_s = heartbeat_s
+        self._max_frame_bytes = max_frame_bytes
+        self._told: set[tuple[str, str]] = set()
+        self._first_at: datetime | None = None
+        self._counts = {name: _frames.labels(version.protocol, name) for name in version.actions}
+
+    def handle(self, raw: bytes, received_at: datetime) -> Reply:
+        """Take one frame. Raises JournalError only."""
+        if len(raw) > self._max_frame_bytes:
+            return self._refuse_big(raw, len(raw), received_at)
+        frame, note = frames.read(raw)
+        if type(frame) is Call:
+            return self._take(frame, note, raw, received_at)
+        if isinstance(frame, Result | Error):
+            return self._answered(frame, raw, received_at)
+        assert isinstance(frame, Unreadable)
+        return self._refuse(frame, raw, received_at)
+
+    def handle_big(self, head: bytes, size: int, received_at: datetime) -> Reply:
+        """A frame above the cap, of which only the first bytes were kept."""
+        return self._refuse_big(head, size, received_at)
+
+    def wire(self, event: AnyEvent, action: str, *notes: str) -> int:
+        """Journal that the station came or went."""
+        events: list[AnyEvent] = [event]
+        if notes:
+            events.append(self._mended(action, notes, event.received_at))
+        return self._keep(b"", action, self._intake.handle(*events), event.received_at)
+
+    def sent(self, action: str, raw: bytes, now: datetime) -> int:
+        """Journal a call of ours before it leaves."""
+        frame = Frame(self.station, self.version.protocol, "<", action, raw, now)
+        return self._intake.keep(frame, Outcome((), []))
+
+    # calls of the charger
+
+    def _take(self, call: Call, note: str, raw: bytes, received_at: datetime) -> Reply:
+        name = call.action
+        try:
+            self._guard(name)
+            action, request, notes = self._read(name, call.payload, note)
+            context = self._context(received_at)
+            events = action.events(request, context)
+            if notes:
+                events = [*events, *self._news(name, notes, received_at)]
+            outcome = self._intake.handle(*events)
+            payload = action.reply(request, outcome.events, context) if action.reply else {}
+            reply = frames.result(call.id, payload)
+            seq = self._keep(raw, name, outcome, received_at, reply)
+        except _Wrong as wrong:
+            unreadable = Unreadable(call.id, frames.safe_action(name), wrong.error, wrong.detail)
+            return self._refuse(unreadable, raw, received_at)
+        except JournalError:
+            raise
+        except Exception:  # a fault of ours must not take the charger's connection with it
+            _log.exception("a frame met a fault of ours", station=self.station, action=frames.safe_action(name))
+            detail = "our fault: the frame is kept and logged"
+            faulty = Unreadable(call.id, frames.safe_action(name), ErrorCode.INTERNAL, detail)
+            return self._refuse(faulty, raw, received_at)
+        self._count(name)
+        self._open_calls(name, received_at)
+        return Reply(seq, reply)
+
+    def _guard(self, name: str) -> None:
+        if name == _BOOT:
+            self._registration = _REGISTRATION.get(self._entry(), "Pending")
+        elif self._registration != "Accepted":
+            raise _Wrong(ErrorCode.SECURITY, "this station waits for approval; only BootNotification is answered")
+
+    def _context(self, received_at: datetime) -> Context:
+        return Context(
+            self.station, received_at, self._registration, self._heartbeat_s, self._intake.decide, self._session_of
+        )
+
+    def _session_of(self, transaction_id: str) -> Session | None:
+        return self._intake.book.find_session(self.station, transaction_id)
+
+    def _read(self, name: str, payload: msgspec.Raw, note: str) -> tuple[Action, Any, list[str]]:
+        """The typed request. Understood in this version, else mended, else in the older one."""
+        notes = [note] if note else []
+        version = self.version
+        action = version.actions.get(name)
+        if action is not None:
+            try:
+                request = action.decode(payload)
+            except BROKEN:
+                pass
+            else:
+                if action.is_checked:
+                    notes += self._oddities(version.protocol, name, payload)
+                return action, request, notes
+        return self._read_odd(name, payload, notes)
+
+    def _oddities(self, protocol: str, name: str, payload: msgspec.Raw) -> list[str]:
+        if frames.is_deep(payload):
+            raise _Wrong(ErrorCode.FORMAT, f"nested deeper than {frames.MAX_DEPTH} levels")
+        return [found.detail for found in schemas.violations(protocol, name, msgspec.json.decode(payload))]
+
+    def _read_odd(self, name: str, payload: msgspec.Raw, notes: list[str]) -> tuple[Action, Any, list[str]]:
+        tree = _tree(payload)
+        wrong: _Wrong | None = None
+        version: Version | None = self.version
+        while version is not None:
+            action = version.actions.get(name)
+            if action is not None:
+                try:
+                    request, found = _mended(version.protocol, name, action, tree)
+                except _Wrong as error:
+                    wrong = wrong or error
+                else:
+                    if version is not self.version:
+                        found = [f"{version.protocol} on a {self.version.protocol} connection", *found]
+                    return action, request, [*notes, *found]
+            version = version.fallback
+        raise wrong or self._unknown(name)
+
+    def _unknown(self, name: str) -> _Wrong:
+        protocol = self.version.protocol
+        if name in schemas.known_actions(protocol):
+            return _Wrong(ErrorCode.NOT_SUPPORTED, f"{name} from a charger is not supported here")
+        return _Wrong(ErrorCode.NOT_IMPLEMENTED, f"{name[:64]!r} is no action of {protocol}")
+
+    def _open_calls(self, name: str, received_at: datetime) -> None:
+        if self._calls.is_open:
+            return
+        if name == _BOOT:
+            if self._registration == "Accepted":
+                self._calls.open()
+            return
+        self._first_at = self._first_at or received_at
+        station = self._intake.book.stations.get(self.station)
+        has_booted = station is not None and station.booted_at is not None
+        if has_booted or received_at - self._first_at > _BOOTLESS_AFTER:
+            self._calls.open()
+
+    def _count(self, name: str) -> None:
+        counter = self._counts.get(name)
+        if counter is not None:
+            counter.inc()
+
+    # answers of the charger
+
+    def _answered(self, frame: Result | Error, raw: bytes, received_at: datetime) -> Reply:
+        waiting = self._calls.match(frame.id)
+        outcome = _outcome(frame)
+        status = outcome.code or str(outcome.payload.get("status", "Answered"))[:64]
+        detail = outcome.detail
+        if waiting is None:
+            status, detail = "Unexpected", "no call of ours waits for this answer: late, or never asked"
+        event = CommandAnswered(
+            station=self.station,
+            at=received_at,
+            received_at=received_at,
+            action=waiting.action if waiting else "",
+            request_id=str(frame.id),
+            status=status,
+            detail=detail,
+        )
+        action = waiting.action if waiting else "answer"
+        seq = self._keep(raw, action, self._intake.handle(event), received_at)
+        if waiting is not None:
+            waiting.answer.set_result(outcome)
+        return Reply(seq)
+
+    # what cannot be taken
+
+    def _refuse_big(self, head: bytes, size: int, received_at: datetime) -> Reply:
+        detail = f"a frame of {size} bytes; at most {self._max_frame_bytes} are taken"
+        return self._refuse(frames.head_of(head)._replace(detail=detail), head[: self._max_frame_bytes], received_at)
+
+    def _refuse(self, frame: Unreadable, raw: bytes, received_at: datetime) -> Reply:
+        protocol = self.version.protocol
+        code = frames.code_of(frame.error, protocol)
+        event = FrameRefused(
+            station=self.station,
+            at=received_at,
+            received_at=received_at,
+            action=frame.action,
+            code=code,
+            detail=frame.detail[:500],
+        )
+        reply = b"" if frame.id == "" else frames.error(frame.id, code, frame.detail)
+        _errors.labels(protocol, code).inc()
+        seq = self._keep(raw, frame.action, self._intake.handle(event), received_at, reply)
+        return Reply(seq, reply)
+
+    def _news(self, action: str, notes: list[str], received_at: datetime) -> list[AnyEvent]:
+        """A charger repeats its habits in every frame: each is told once per connection."""
+        fresh = [note[:255] for note in notes if (action, note[:60]) not in self._told]
+        if not fresh or len(self._told) >= _MAX_NOTES:
+            return []
+        self._told.update((action, note[:60]) for note in fresh)
+        return [self._mended(action, tuple(fresh), received_at)]
+
+    def _mended(self, action: str, notes: tuple[str, ...], at: datetime) -> FrameMended:
+        return FrameMended(station=self.station, at=at, received_at=at, action=action, notes=notes)
+
+    def _keep(self, raw: bytes, action: str, outcome: Outcome, received_at: datetime, reply: bytes = b"") -> int:
+        frame = Frame(self.station, self.version.protocol, ">", action, raw, received_at)
+        return self._intake.keep(frame, outcome, reply)
+
+
+def _tree(payload: msgspec.Raw) -> Any:
+    if frames.is_deep(payload):
+        raise _Wrong(ErrorCode.FORMAT, f"nested deeper than {frames.MAX_DEPTH} levels")
+    tree = frames.loose(bytes(payload))
+    if tree is None:
+        return {}  # a null payload says as much as an empty one (field quirk 20)
+    if not isinstance(tree, dict):
+        raise _Wrong(ErrorCode.FORMAT, "the payload must be a JSON object")
+    return tree
+
+
+def _mended(protocol: str, name: str, action: Action, tree: dict[str, Any]) -> tuple[Any, list[str]]:
+    found = schemas.violations(protocol, name, tree)
+    try:
+        request = msgspec.convert(schemas.mended(protocol, name, tree), action.request, strict=False)
+    except BROKEN as error:
+        if found:
+            raise _Wrong(*_most_telling(found)) from error
+        raise _Wrong(ErrorCode.PROPERTY, str(error)) from error
+    return request, [violation.detail for violation in found]
+
+
+def _most_telling(found: list[schemas.Violation]) -> schemas.Violation:
+    """What is missing or of the wrong type stands in our way; the rest we would have taken."""
+    telling = (ErrorCode.OCCURRENCE, ErrorCode.TYPE)
+    return next((violation for violation in found if violation.error in telling), found[0])
+
+
+def _outcome(frame: Result | Error) -> CallOutcome:
+    if isinstance(frame, Error):
+        code = frame.code[:64] or "GenericError"
+        return CallOutcome(CommandOutcome.REFUSED, code=code, detail=f"{code}: {frame.description[:255]}")
+    payload = None if frames.is_deep(frame.payload) else frames.loose(bytes(frame.payload))
+    return CallOutcome(CommandOutcome.ANSWERED, payload if isinstance(payload, dict) else {})

@@ -1,0 +1,445 @@
+"""OCPP 2.0.1: payloads in, events out. Sections are those of part 2 of the OCPP 2.0.1 specification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import field
+
+from bridge.events import (
+    AnyEvent,
+    ConnectorStatus,
+    DataTransferred,
+    DeviceEventNotified,
+    MessageReceived,
+    MeterSampled,
+    SecurityEventNotified,
+    StationBooted,
+    StatusChanged,
+    TokenPresented,
+    TransactionEnded,
+    TransactionStarted,
+    TransactionUpdated,
+    VariablesReported,
+)
+from bridge.ocpp import v16
+from bridge.ocpp.readings import Reading, moment, readings, register_wh
+from bridge.ocpp.versions import Action, Context, Payload, Version, kept
+from bridge.session import SessionState
+
+PROTOCOL = "ocpp2.0.1"
+
+Evse = Annotated[int, msgspec.Meta(ge=0, le=999)]
+Counter = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+
+
+class ChargingStation(Payload, frozen=True):
+    model: str
+    vendor_name: str
+    serial_number: str = ""
+    firmware_version: str = ""
+
+
+class BootNotification(Payload, frozen=True):
+    charging_station: ChargingStation
+    reason: str = ""
+
+
+class StatusNotification(Payload, frozen=True):
+    evse_id: Evse
+    connector_status: str
+    connector_id: Evse = 1
+    timestamp: str = ""
+
+
+class IdToken(Payload, frozen=True):
+    id_token: str
+    type: str = ""
+
+
+class Authorize(Payload, frozen=True):
+    id_token: IdToken
+
+
+class UnitOfMeasure(Payload, frozen=True):
+    unit: str = "Wh"  # section 2.47
+    multiplier: int = 0
+
+
+class SampledValue(Payload, frozen=True):
+    value: str | int | float | None = None
+    measurand: str = ""
+    phase: str = ""
+    context: str = ""
+    location: str = ""
+    unit_of_measure: UnitOfMeasure | None = None
+
+    format = ""  # a signed value travels beside the plain one
+
+    @property
+    def unit(self) -> str:
+        return "" if self.unit_of_measure is None else self.unit_of_measure.unit
+
+    @property
+    def scale(self) -> float:
+        if self.unit_of_measure is None or not self.unit_of_measure.multiplier:
+            return 1.0
+        return float(10.0 ** max(-12, min(12, self.unit_of_measure.multiplier)))
+
+
+class MeterValue(Payload, frozen=True):
+    sampled_value: list[SampledValue] = field(default_factory=list)
+    timestamp: str = ""
+
+
+class MeterValues(Payload, frozen=True):
+    evse_id: Evse
+    meter_value: list[MeterValue]
+
+
+class EvseRef(Payload, frozen=True):
+    id: Evse
+    connector_id: Evse = 1
+
+
+class TransactionInfo(Payload, frozen=True):
+    transaction_id: str
+    charging_state: str = ""
+    stopped_reason: str = ""
+    remote_start_id: Counter | None = None
+
+
+class TransactionEvent(Payload, frozen=True):
+    event_type: str
+    transaction_info: TransactionInfo
+    timestamp: str = ""
+    trigger_reason: str = ""
+    seq_no: Counter | None = None
+    offline: bool = False
+    evse: EvseRef | None = None
+    id_token: IdToken | None = None
+    meter_value: list[MeterValue] = field(default_factory=list)
+
+
+class Named(Payload, frozen=True):
+    name: str
+    instance: str = ""
+    evse: EvseRef | None = None
+
+
+class EventData(Payload, frozen=True):
+    component: Named
+    variable: Named
+    actual_value: str = ""
+    timestamp: str = ""
+    trigger: str = ""
+    cleared: bool = False
+    tech_code: str = ""
+    tech_info: str = ""
+
+
+class NotifyEvent(Payload, frozen=True):
+    event_data: list[EventData]
+
+
+class VariableAttribute(Payload, frozen=True):
+    type: str = "Actual"
+    value: str = ""
+
+
+class ReportData(Payload, frozen=True):
+    component: Named
+    variable: Named
+    variable_attribute: list[VariableAttribute] = field(default_factory=list)
+
+
+class NotifyReport(Payload, frozen=True):
+    request_id: Counter
+    generated_at: str = ""
+    seq_no: Counter = 0
+    tbc: bool = False
+    report_data: list[ReportData] = field(default_factory=list)
+
+
+class DataTransfer(Payload, frozen=True):
+    vendor_id: str
+    message_id: str = ""
+    data: Any = ""
+
+
+class SecurityEventNotification(Payload, frozen=True):
+    type: str
+    timestamp: str = ""
+    tech_info: str = ""
+
+
+_STATUS = {
+    "available": ConnectorStatus.AVAILABLE,
+    "occupied": ConnectorStatus.PREPARING,
+    "reserved": ConnectorStatus.RESERVED,
+    "unavailable": ConnectorStatus.UNAVAILABLE,
+    "faulted": ConnectorStatus.FAULTED,
+}
+_CHARGING = "Charging"
+_CHARGING_STATES = {
+    _CHARGING: ConnectorStatus.CHARGING,
+    "SuspendedEV": ConnectorStatus.SUSPENDED_EV,
+    "SuspendedEVSE": ConnectorStatus.SUSPENDED_EVSE,
+}
+_PLUGGED_STATES = frozenset(("EVConnected", "Idle"))
+
+
+def _boot(request: BootNotification, context: Context) -> list[AnyEvent]:
+    station = request.charging_station
+    return [
+        StationBooted(
+            station=context.station,
+            at=context.received_at,
+            received_at=context.received_at,
+            vendor=station.vendor_name,
+            model=station.model,
+            serial=station.serial_number,
+            firmware=station.firmware_version,
+            reason=request.reason,
+        )
+    ]
+
+
+def _status(request: StatusNotification, context: Context) -> list[AnyEvent]:
+    station, received_at = context.station, context.received_at
+    at = moment(request.timestamp, received_at)
+    status = _STATUS.get(request.connector_status.strip().lower())
+    if status is None:
+        said = {"evseId": request.evse_id, "connectorStatus": request.connector_status}
+        action = "StatusNotification"
+        return [MessageReceived(station=station, at=at, received_at=received_at, action=action, payload=said)]
+    evse, connector = request.evse_id, request.connector_id
+    return [
+        StatusChanged(
+            station=station, at=at, received_at=received_at, evse=evse, connector=connector or 1, status=status
+        )
+    ]
+
+
+def _authorize(request: Authorize, context: Context) -> list[AnyEvent]:
+    token, at = request.id_token, context.received_at
+    return [
+        TokenPresented(station=context.station, at=at, received_at=at, token=token.id_token, token_type=token.type)
+    ]
+
+
+def _token_info(token: IdToken, context: Context) -> dict[str, Any]:
+    """Section 3.38: an unknown token is Unknown here, Invalid in 1.6."""
+    if token.type == "NoAuthorization":
+        return {"status": "Accepted"}
+    decision = context.decide(token.id_token, context.received_at)
+    info: dict[str, Any] = {"status": "Unknown" if decision.status == "Invalid" else decision.status}
+    if decision.group:
+        info["groupIdToken"] = {"idToken": decision.group[:36], "type": "Central"}
+    return info
+
+
+def _authorize_reply(request: Authorize, events: tuple[AnyEvent, ...], context: Context) -> Mapping[str, Any]:
+    return {"idTokenInfo": _token_info(request.id_token, context)}
+
+
+def _transaction_event(request: TransactionEvent, context: Context) -> list[AnyEvent]:
+    is_start = request.event_type == "Started"
+    found = readings(request.meter_value, context.received_at, keep_zero_begin=is_start)
+    evse = None if request.evse is None else request.evse.id
+    samples: list[AnyEvent] = [
+        _sample(reading, evse, request.transaction_info.transaction_id, request.offline, context) for reading in found
+    ]
+    if is_start:
+        return [_started(request, found, context), _updated(request, context), *samples]
+    if request.event_type == "Ended":
+        return [*samples, _ended(request, found, context)]
+    return [_updated(request, context), *samples]
+
+
+def _token_of(request: TransactionEvent) -> str:
+    token = request.id_token
+    return "" if token is None or token.type == "NoAuthorization" else token.id_token
+
+
+def _started(request: TransactionEvent, found: list[Reading], context: Context) -> TransactionStarted:
+    info, evse = request.transaction_info, request.evse
+    return TransactionStarted(
+        station=context.station,
+        at=moment(request.timestamp, context.received_at),
+        received_at=context.received_at,
+        evse=0 if evse is None else evse.id,  # 0 until an update says which: authorised before plugged in
+        connector=1 if evse is None else evse.connector_id or 1,
+        transaction_id=info.transaction_id,
+        token=_token_of(request),
+        meter_start_wh=register_wh(found, "Transaction.Begin"),
+        remote_start_id=info.remote_start_id,
+        seq_no=request.seq_no,
+        offline=request.offline,
+        charging=info.charging_state == _CHARGING if info.charging_state else None,
+    )
+
+
+def _updated(request: TransactionEvent, context: Context) -> TransactionUpdated:
+    return TransactionUpdated(
+        station=context.station,
+        at=moment(request.timestamp, context.received_at),
+        received_at=context.received_at,
+        transaction_id=request.transaction_info.transaction_id,
+        evse=None if request.evse is None else request.evse.id,
+        charging_state=_charging_state(request.transaction_info, context),
+        trigger=request.trigger_reason,
+        seq_no=request.seq_no,
+        token=_token_of(request),
+        offline=request.offline,
+    )
+
+
+def _charging_state(info: TransactionInfo, context: Context) -> ConnectorStatus | None:
+    """A car that is plugged in and draws nothing is preparing before energy has flowed, finishing after."""
+    if info.charging_state not in _PLUGGED_STATES:
+        return _CHARGING_STATES.get(info.charging_state)
+    session = context.session_of(info.transaction_id)
+    is_before = session is None or session.state is SessionState.PENDING
+    return ConnectorStatus.PREPARING if is_before else ConnectorStatus.FINISHING
+
+
+def _ended(request: TransactionEvent, found: list[Reading], context: Context) -> TransactionEnded:
+    return TransactionEnded(
+        station=context.station,
+        at=moment(request.timestamp, context.received_at),
+        received_at=context.received_at,
+        transaction_id=request.transaction_info.transaction_id,
+        evse=None if request.evse is None else request.evse.id,
+        meter_stop_wh=register_wh(found, "Transaction.End"),
+        stop_reason=request.transaction_info.stopped_reason or "Local",  # section 1.61.1: may be omitted when Local
+        token=_token_of(request),
+        seq_no=request.seq_no,
+        offline=request.offline,
+    )
+
+
+def _sample(reading: Reading, evse: int | None, transaction: str, is_offline: bool, context: Context) -> MeterSampled:
+    return MeterSampled(
+        station=context.station,
+        at=reading.at,
+        received_at=context.received_at,
+        evse=evse,
+        transaction_id=transaction,
+        context=reading.context,
+        values=reading.values,
+        unknown=reading.unknown,
+        offline=is_offline,
+    )
+
+
+def _transaction_reply(
+    request: TransactionEvent, events: tuple[AnyEvent, ...], context: Context
+) -> Mapping[str, Any]:
+    return {} if request.id_token is None else {"idTokenInfo": _token_info(request.id_token, context)}
+
+
+def _meter_values(request: MeterValues, context: Context) -> list[AnyEvent]:
+    found = readings(request.meter_value, context.received_at)
+    return [_sample(reading, request.evse_id, "", False, context) for reading in found]
+
+
+def _full_name(named: Named) -> str:
+    """A component or variable with its instance and EVSE: ``Connector/left@1``."""
+    name = f"{named.name}/{named.instance}" if named.instance else named.name
+    return f"{name}@{named.evse.id}" if named.evse is not None else name
+
+
+def _notify_event(request: NotifyEvent, context: Context) -> list[AnyEvent]:
+    return [
+        DeviceEventNotified(
+            station=context.station,
+            at=moment(data.timestamp, context.received_at),
+            received_at=context.received_at,
+            component=_full_name(data.component),
+            variable=_full_name(data.variable),
+            value=data.actual_value,
+            trigger=data.trigger,
+            evse=None if data.component.evse is None else data.component.evse.id,
+            cleared=data.cleared,
+            tech_code=data.tech_code,
+            tech_info=data.tech_info,
+        )
+        for data in request.event_data
+    ]
+
+
+def _notify_report(request: NotifyReport, context: Context) -> list[AnyEvent]:
+    variables = tuple(
+        (_full_name(data.component), _full_name(data.variable), attribute.type, attribute.value)
+        for data in request.report_data
+        for attribute in data.variable_attribute
+    )
+    return [
+        VariablesReported(
+            station=context.station,
+            at=moment(request.generated_at, context.received_at),
+            received_at=context.received_at,
+            request_id=request.request_id,
+            seq_no=request.seq_no,
+            more=request.tbc,
+            variables=variables,
+        )
+    ]
+
+
+def _data_transfer(request: DataTransfer, context: Context) -> list[AnyEvent]:
+    data = request.data if isinstance(request.data, str) else msgspec.json.encode(request.data).decode()
+    return [
+        DataTransferred(
+            station=context.station,
+            at=context.received_at,
+            received_at=context.received_at,
+            vendor_id=request.vendor_id,
+            message_id=request.message_id,
+            data=data,
+        )
+    ]
+
+
+def _security_event(request: SecurityEventNotification, context: Context) -> list[AnyEvent]:
+    return [
+        SecurityEventNotified(
+            station=context.station,
+            at=moment(request.timestamp, context.received_at),
+            received_at=context.received_at,
+            kind=request.type,
+            tech_info=request.tech_info,
+        )
+    ]
+
+
+_KEPT = (  # their answers are empty in the specification
+    "ClearedChargingLimit",
+    "FirmwareStatusNotification",
+    "LogStatusNotification",
+    "NotifyChargingLimit",
+    "NotifyCustomerInformation",
+    "NotifyDisplayMessages",
+    "NotifyMonitoringReport",
+    "PublishFirmwareStatusNotification",
+    "ReportChargingProfiles",
+    "ReservationStatusUpdate",
+)
+
+ACTIONS: dict[str, Action] = {
+    "Authorize": Action(Authorize, _authorize, _authorize_reply),
+    "BootNotification": Action(BootNotification, _boot, v16.boot_reply),
+    "DataTransfer": Action(DataTransfer, _data_transfer, v16.data_transfer_reply),
+    "Heartbeat": Action(v16.Heartbeat, v16.heartbeat, v16.heartbeat_reply, is_checked=False),
+    "MeterValues": Action(MeterValues, _meter_values, is_checked=False),
+    "NotifyEvent": Action(NotifyEvent, _notify_event),
+    "NotifyReport": Action(NotifyReport, _notify_report),
+    "SecurityEventNotification": Action(SecurityEventNotification, _security_event),
+    "StatusNotification": Action(StatusNotification, _status),
+    "TransactionEvent": Action(TransactionEvent, _transaction_event, _transaction_reply, is_checked=False),
+    **{name: kept(name) for name in _KEPT},
+}
+VERSION = Version(PROTOCOL, ACTIONS, fallback=v16.VERSION)

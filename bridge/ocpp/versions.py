@@ -1,0 +1,72 @@
+"""What a version of OCPP is to the server: a table of actions. One module per version registers here.
+
+An action turns a typed payload into events, and the decided events into the payload of the answer. Both are
+pure; what they need of the connection comes in ``Context``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from bridge.access import Decision
+from bridge.events import AnyEvent, MessageReceived
+from bridge.session import Session
+
+
+class Payload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+    """Base of the typed payloads: camelCase on the wire, fields we do not read are skipped."""
+
+
+class Context(NamedTuple):
+    """The connection's side of a message. ``registration`` is what a boot is answered: Accepted or Pending."""
+
+    station: str
+    received_at: datetime
+    registration: str
+    heartbeat_s: int
+    decide: Callable[[str, datetime], Decision]
+    session_of: Callable[[str], Session | None]  # by transaction id
+
+
+Events = Callable[[Any, Context], list[AnyEvent]]
+Reply = Callable[[Any, tuple[AnyEvent, ...], Context], Mapping[str, Any]]
+_T = TypeVar("_T")
+
+
+class Action:
+    """One action that a charger may call. ``is_checked``: held against the official schema even when the typed
+    payload could be read, so that oddities are noted; off for the hot ones."""
+
+    def __init__(self, request: Any, events: Events, reply: Reply | None = None, is_checked: bool = True) -> None:
+        self.request = request
+        self.events = events
+        self.reply = reply
+        self.is_checked = is_checked
+        self.decode = msgspec.json.Decoder(request).decode
+
+
+class Version(NamedTuple):
+    """``fallback``: chargers that negotiate a newer version and go on in the older one (field quirk 4)."""
+
+    protocol: str
+    actions: Mapping[str, Action]
+    fallback: Version | None = None
+
+
+def kept(action: str) -> Action:
+    """An action that is answered with an empty payload and kept whole."""
+
+    def events(payload: dict[str, Any], context: Context) -> list[AnyEvent]:
+        at = context.received_at
+        return [MessageReceived(station=context.station, at=at, received_at=at, action=action, payload=payload)]
+
+    return Action(dict[str, Any], events)
+
+
+def utc_text(moment: datetime) -> str:
+    """RFC 3339 with milliseconds, as chargers' small parsers like it."""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"

@@ -1,0 +1,221 @@
+"""The demo's past: the same bays live through the last days at coarse resolution, straight into the stores.
+
+Only the demo writes these, only for the demo's own stations, and never over OCPP: a charger's timestamps stay
+true. The bays are left as they stand now, so that the live fleet goes on with the same cars and registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import NamedTuple
+
+import msgspec
+
+from bridge.billing.price import Tariff, total
+from bridge.book import Station
+from bridge.demo.bay import Bay, Began, Reading, StatusIs, Stopped, live_alone
+from bridge.demo.fleet import BayKey
+from bridge.events import AnyEvent, StatusChanged, TransactionEnded, TransactionStarted, from_us
+from bridge.session import Session, SessionState
+from bridge.stores.records import Records
+from bridge.stores.telemetry import Batch, Occurrence, Sample, TelemetryStore
+
+SAMPLE_S = 300.0
+DAYS = 8
+_CHUNK = 4_000
+_to_json = msgspec.json.Encoder().encode
+
+Row = Session | Sample | Occurrence
+
+
+def begin_of(now: datetime, days: int = DAYS) -> datetime:
+    """Midnight UTC, a full day more than ``days`` ago, so that every zone has its whole first day."""
+    return (now - timedelta(days=days + 1)).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+class _Past(NamedTuple):
+    """Whose past it is, and what its sessions cost."""
+
+    station: str
+    evse: int
+    tariff: Tariff
+
+
+def past_of(station: str, evse: int, bay: Bay, until: float, tariff: Tariff) -> Iterator[Row]:
+    """Let ``bay`` live up to ``until``; yields samples and occurrences, and each session once it has ended.
+
+    The visit that is still running has samples but no session: its session begins when the station connects.
+    """
+    past, session, bay.step_s = _Past(station, evse, tariff), "", 60.0
+    running: list[Sample] = []
+    began: Began | None = None
+    for news in live_alone(bay, until, SAMPLE_S):
+        match news:
+            case Began():
+                began, session, running = news, f"{station}-{evse}-{int(news.at)}", []
+                running.append(_sample(past, news.reading, session))
+                yield _started(past, news, session)
+            case Reading():
+                running.append(_sample(past, news, session))
+            case Stopped() if began is not None:
+                running.append(_sample(past, news.reading, session))
+                yield from running
+                yield _ended(past, news, session)
+                yield _session(past, session, began, news, running)
+                began, session, running = None, "", []
+            case StatusIs():
+                yield _status(past, news, session)
+    yield from (sample._replace(session_id="") for sample in running)
+    bay.step_s = 5.0
+
+
+def write_past(
+    bays: Mapping[BayKey, Bay], until: datetime, tariff: Tariff, records: Records, telemetry: TelemetryStore
+) -> int:
+    """Write the past of all bays and roll it up; returns the number of sessions."""
+    at, count = until.timestamp(), 0
+    first = min(_time(bay.lived_until) for bay in bays.values())
+    for (station, evse), bay in bays.items():
+        rows = past_of(station, evse, bay, at, tariff)
+        while chunk := list(islice(rows, _CHUNK)):
+            count += _write(chunk, records, telemetry)
+    telemetry.roll_up(_quarter(first), _quarter(until) + timedelta(minutes=15))
+    return count
+
+
+def _write(rows: list[Row], records: Records, telemetry: TelemetryStore) -> int:
+    sessions = [row for row in rows if isinstance(row, Session)]
+    records.upsert(sessions=sessions)
+    telemetry.write(
+        Batch(
+            samples=[row for row in rows if isinstance(row, Sample)],
+            occurrences=[row for row in rows if isinstance(row, Occurrence)],
+        )
+    )
+    return len(sessions)
+
+
+def absent_station(station: str, protocol: str, bridge: str, now: datetime, away: timedelta) -> Station:
+    """A station that was here and has been gone for ``away``."""
+    gone = now - away
+    return Station(
+        id=station,
+        protocol=protocol,
+        bridge=bridge,
+        connected_at=gone - timedelta(days=3),
+        disconnected_at=gone,
+        last_seen_at=gone,
+        revision=1,
+    )
+
+
+def _time(at: float) -> datetime:
+    return from_us(int(at * 1_000_000))
+
+
+def _quarter(at: datetime) -> datetime:
+    return datetime.fromtimestamp(at.timestamp() // 900 * 900, UTC)
+
+
+def _sample(past: _Past, reading: Reading, session: str) -> Sample:
+    at = _time(reading.at)
+    values = {"energy_import_wh": float(reading.register_wh), "power_w": float(round(reading.power_w))}
+    if len(reading.voltages_v) == 1:
+        values |= {"voltage_v": round(reading.voltages_v[0], 1), "current_a": round(reading.currents_a[0], 1)}
+        if reading.soc_percent is not None:
+            values["soc_percent"] = float(round(reading.soc_percent))
+    else:
+        for phase, (volts, amperes) in enumerate(zip(reading.voltages_v, reading.currents_a, strict=True), start=1):
+            values |= {f"voltage_v_l{phase}": round(volts, 1), f"current_a_l{phase}": round(amperes, 2)}
+    values["temperature_c"] = round(reading.temperature_c, 1)
+    return Sample(past.station, past.evse, at, at, False, session, values)
+
+
+def _session(past: _Past, id: str, began: Began, stopped: Stopped, samples: list[Sample]) -> Session:
+    start, end = _time(began.at), _time(stopped.at)
+    energy_wh = stopped.reading.register_wh - began.reading.register_wh
+    duration_s = int((end - start) / timedelta(seconds=1))
+    socs = [sample.values["soc_percent"] for sample in samples if "soc_percent" in sample.values]
+    charging = sum(1 for sample in samples if sample.values["power_w"] > 0)
+    return Session(
+        id=id,
+        station=past.station,
+        evse=past.evse,
+        transaction_id=str(int(began.at)),
+        token=began.token,
+        state=SessionState.ENDED,
+        started_at=start,
+        start_received_at=start,
+        ended_at=end,
+        stop_received_at=end,
+        meter_start_wh=began.reading.register_wh,
+        meter_last_wh=stopped.reading.register_wh,
+        meter_stop_wh=stopped.reading.register_wh,
+        energy_wh=energy_wh,
+        power_w=0.0,
+        power_max_w=max(sample.values["power_w"] for sample in samples),
+        soc_start_percent=socs[0] if socs else None,
+        soc_percent=socs[-1] if socs else None,
+        sample_at=end,
+        sample_received_at=end,
+        charging_s=min(duration_s, int(charging * SAMPLE_S)),
+        cost=str(total(past.tariff, energy_wh, duration_s)),
+        currency=past.tariff.currency,
+        tariff=past.tariff.id,
+        stop_reason=stopped.reason,
+        revision=1,
+    )
+
+
+def _occurrence(past: _Past, event: AnyEvent, session: str) -> Occurrence:
+    kind = type(event).__name__
+    return Occurrence(
+        past.station, past.evse, event.at, event.received_at, kind, session, _to_json(event).decode()
+    )
+
+
+def _status(past: _Past, news: StatusIs, session: str) -> Occurrence:
+    at = _time(news.at)
+    event = StatusChanged(
+        station=past.station,
+        at=at,
+        received_at=at,
+        evse=past.evse,
+        status=news.status,
+        error_code=news.error_code,
+        info=news.info,
+        vendor_error_code=news.vendor_code,
+    )
+    return _occurrence(past, event, session)
+
+
+def _started(past: _Past, news: Began, session: str) -> Occurrence:
+    at = _time(news.at)
+    event = TransactionStarted(
+        station=past.station,
+        at=at,
+        received_at=at,
+        evse=past.evse,
+        transaction_id=str(int(news.at)),
+        token=news.token,
+        meter_start_wh=news.reading.register_wh,
+    )
+    return _occurrence(past, event, session)
+
+
+def _ended(past: _Past, news: Stopped, session: str) -> Occurrence:
+    at = _time(news.at)
+    event = TransactionEnded(
+        station=past.station,
+        at=at,
+        received_at=at,
+        transaction_id=session.rpartition("-")[2],
+        evse=past.evse,
+        meter_stop_wh=news.reading.register_wh,
+        stop_reason=news.reason,
+    )
+    return _occurrence(past, event, session)
+
+

@@ -1,0 +1,273 @@
+"""The words of a virtual station in OCPP 2.0.1. Source: OCPP 2.0.1 edition 3 part 2, sections 2 and 3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import uuid4
+
+from bridge.demo.bay import Began, Reading, StatusIs, Stopped
+from bridge.demo.station import Call, CommandRefused, Payload, Station, Transaction, rfc3339
+from bridge.events import ConnectorStatus as Status
+
+_CONNECTOR_STATUS = {
+    Status.AVAILABLE: "Available",
+    Status.UNAVAILABLE: "Unavailable",
+    Status.FAULTED: "Faulted",
+    Status.RESERVED: "Reserved",
+}  # everything else is Occupied
+_CHARGING_STATE = {
+    Status.CHARGING: "Charging",
+    Status.SUSPENDED_EV: "SuspendedEV",
+    Status.SUSPENDED_EVSE: "SuspendedEVSE",
+}
+# OCPP 1.6's reason -> (trigger, stopped reason)
+_STOPS = {
+    "Local": ("StopAuthorized", "Local"),
+    "EVDisconnected": ("EVDeparted", "EVDisconnected"),
+    "Remote": ("RemoteStop", "Remote"),
+    "DeAuthorized": ("Deauthorized", "DeAuthorized"),
+    "SoftReset": ("ResetCommand", "ImmediateReset"),
+    "HardReset": ("ResetCommand", "ImmediateReset"),
+    "UnlockCommand": ("UnlockCommand", "Other"),
+}
+_FAULT_REASONS = {"GroundFailure": "GroundFault", "OverCurrentFailure": "OvercurrentFault"}
+
+
+class Station201(Station):
+    """OCPP 2.0.1: one connector an EVSE. A transaction starts when its card is accepted."""
+
+    subprotocol = "ocpp2.0.1"
+    malformed_code = "FormatViolation"
+    _event_id = 0
+
+    def boot_call(self) -> Call:
+        plan = self.plan
+        station = {
+            "model": plan.model[:20],
+            "vendorName": plan.vendor,
+            "serialNumber": plan.id[:25],
+            "firmwareVersion": plan.firmware,
+        }
+        return Call("BootNotification", {"reason": self.boot_reason, "chargingStation": station})
+
+    def station_status_call(self, at: float) -> Call | None:
+        return None  # 2.0.1 reports connectors only
+
+    def status_calls(self, evse: int, status: StatusIs) -> Iterable[Call]:
+        word = _CONNECTOR_STATUS.get(status.status, "Occupied")
+        if self._last_status.get(evse) != word:
+            was_faulted = self._last_status.get(evse) == "Faulted"
+            self._last_status[evse] = word
+            payload = {
+                "timestamp": rfc3339(status.at),
+                "connectorStatus": word,
+                "evseId": evse,
+                "connectorId": 1,
+            }
+            yield Call("StatusNotification", payload, evse=evse)
+            if word == "Faulted" or was_faulted:
+                yield self._problem(evse, status, is_cleared=word != "Faulted")
+
+    def state_calls(self, evse: int, status: StatusIs) -> Iterable[Call]:
+        transaction, state = self.transactions.get(evse), _CHARGING_STATE.get(status.status)
+        if transaction is not None and state is not None and status.at >= transaction.began_at:
+            yield self._event(transaction, "Updated", "ChargingStateChanged", status.at, chargingState=state)
+
+    def _problem(self, evse: int, status: StatusIs, *, is_cleared: bool) -> Call:
+        self._event_id += 1
+        entry: Payload = {
+            "eventId": self._event_id,
+            "timestamp": rfc3339(status.at),
+            "trigger": "Alerting",
+            "actualValue": "false" if is_cleared else "true",
+            "eventNotificationType": "HardWiredNotification",
+            "component": {"name": "Connector", "evse": {"id": evse, "connectorId": 1}},
+            "variable": {"name": "Problem"},
+            "cleared": is_cleared,
+        }
+        if not is_cleared:
+            entry |= {"techCode": status.vendor_code or "E-000", "techInfo": f"{status.error_code}: {status.info}"}
+        payload = {"generatedAt": rfc3339(status.at), "seqNo": 0, "eventData": [entry]}
+        return Call("NotifyEvent", payload, evse=evse)
+
+    def authorize_call(self, evse: int, token: str) -> Call:
+        return Call("Authorize", {"idToken": _id_token(token)}, evse=evse)
+
+    def start_call(self, transaction: Transaction, began: Began) -> Call:
+        transaction.id = str(uuid4())
+        trigger = "Authorized" if began.remote_start_id is None else "RemoteStart"
+        meter = [_meter_value(began.reading, not self.bays[transaction.evse].outlet.phases, "Transaction.Begin")]
+        call = self._event(transaction, "Started", trigger, began.at, meter=meter, chargingState="EVConnected")
+        call.payload["idToken"] = _id_token(began.token)
+        if began.remote_start_id is not None:
+            call.payload["transactionInfo"]["remoteStartId"] = began.remote_start_id
+        return call
+
+    def sample_call(self, evse: int, transaction: Transaction | None, at: float, context: str) -> Call:
+        bay = self.bays[evse]
+        meter = [_meter_value(bay.reading(at), not bay.outlet.phases, context)]
+        if transaction is None:
+            return Call("MeterValues", {"evseId": evse, "meterValue": meter}, evse=evse)
+        trigger = {"Sample.Clock": "MeterValueClock", "Trigger": "Trigger"}.get(context, "MeterValuePeriodic")
+        state = {"chargingState": _CHARGING_STATE[bay.status]} if bay.status in _CHARGING_STATE else {}
+        return self._event(transaction, "Updated", trigger, at, meter=meter, **state)
+
+    def stop_call(self, transaction: Transaction, stopped: Stopped) -> Call:
+        trouble = self.bays[transaction.evse].trouble
+        fault = _FAULT_REASONS.get(trouble.error_code, "Other") if trouble is not None else "Other"
+        trigger, reason = _STOPS.get(stopped.reason, ("AbnormalCondition", fault))
+        meter = [_meter_value(stopped.reading, not self.bays[transaction.evse].outlet.phases, "Transaction.End")]
+        call = self._event(
+            transaction, "Ended", trigger, stopped.at, meter=meter, chargingState="EVConnected", stoppedReason=reason
+        )
+        if stopped.token:
+            call.payload["idToken"] = _id_token(stopped.token)
+        return call
+
+    def _event(
+        self,
+        transaction: Transaction,
+        kind: str,
+        trigger: str,
+        at: float,
+        meter: list[dict[str, Any]] | None = None,
+        **info: Any,
+    ) -> Call:
+        payload: Payload = {
+            "eventType": kind,
+            "timestamp": rfc3339(at),
+            "triggerReason": trigger,
+            "seqNo": transaction.seq_no,
+            "transactionInfo": {"transactionId": transaction.id, **info},
+            "evse": {"id": transaction.evse, "connectorId": 1},
+        }
+        transaction.seq_no += 1
+        if meter is not None:
+            payload["meterValue"] = meter
+        if not self.is_online:
+            payload["offline"] = True
+        return Call("TransactionEvent", payload, True, transaction.evse, transaction)
+
+    def verdict_of(self, call: Call, reply: Payload) -> bool:
+        info = reply.get("idTokenInfo")
+        return info is None or info.get("status") == "Accepted"
+
+    # commands
+
+    def _request_start(self, payload: Payload, at: float) -> Payload:
+        token = str(payload["idToken"]["idToken"])
+        return _status(self.start_remotely(payload.get("evseId"), token, at, int(payload["remoteStartId"])))
+
+    def _request_stop(self, payload: Payload, at: float) -> Payload:
+        wanted = str(payload["transactionId"])
+        found = [evse for evse, transaction in self.transactions.items() if transaction.id == wanted]
+        return _status(bool(found) and self.stop(found[0], at, "Remote"))
+
+    def _reset(self, payload: Payload, at: float) -> Payload:
+        if payload["type"] == "OnIdle" and self.transactions:
+            return {"status": "Scheduled"}
+        self.reset(at, "SoftReset")
+        return _status(True)
+
+    def _trigger(self, payload: Payload, at: float) -> Payload:
+        wanted, evse = str(payload["requestedMessage"]), int((payload.get("evse") or {}).get("id") or 0)
+        if wanted == "BootNotification":
+            return _status(False)  # F06.FR.17: refused when the last boot was accepted
+        if wanted == "Heartbeat":
+            self.queue.append(Call("Heartbeat", {}))
+        elif wanted == "StatusNotification":
+            self.trigger_status(evse, at)
+        elif wanted in ("MeterValues", "TransactionEvent"):
+            self.trigger_sample(evse, at)
+        else:
+            return {"status": "NotImplemented"}
+        return _status(True)
+
+    def _change_availability(self, payload: Payload, at: float) -> Payload:
+        is_operative = {"Operative": True, "Inoperative": False}[payload["operationalStatus"]]
+        return {"status": self.change_availability(int((payload.get("evse") or {}).get("id") or 0), at, is_operative)}
+
+    def _unlock(self, payload: Payload, at: float) -> Payload:
+        evse = int(payload["evseId"])
+        if evse not in self.bays:
+            raise CommandRefused("PropertyConstraintViolation", f"there is no EVSE {evse}")
+        if self.bays[evse].has_transaction:
+            return {"status": "OngoingAuthorizedTransaction"}
+        return {"status": "Unlocked"}
+
+    def _get_variables(self, payload: Payload, at: float) -> Payload:
+        known = {
+            ("OCPPCommCtrlr", "HeartbeatInterval"): str(int(self.heartbeat_s)),
+            ("SampledDataCtrlr", "TxUpdatedInterval"): str(max(1, int(self.meter_interval_s))),
+            ("AlignedDataCtrlr", "Interval"): "900",
+            ("ChargingStation", "Model"): self.plan.model,
+            ("ChargingStation", "VendorName"): self.plan.vendor,
+        }
+        return {"getVariableResult": [_variable(known, asked) for asked in payload["getVariableData"]]}
+
+    COMMANDS = {  # noqa: RUF012
+        "RequestStartTransaction": _request_start,
+        "RequestStopTransaction": _request_stop,
+        "Reset": _reset,
+        "TriggerMessage": _trigger,
+        "ChangeAvailability": _change_availability,
+        "UnlockConnector": _unlock,
+        "GetVariables": _get_variables,
+    }
+
+
+def _status(is_accepted: bool) -> Payload:
+    return {"status": "Accepted" if is_accepted else "Rejected"}
+
+
+def _id_token(token: str) -> Payload:
+    return {"idToken": token, "type": "ISO14443"}
+
+
+def _variable(known: dict[tuple[str, str], str], asked: Payload) -> Payload:
+    component, variable = asked["component"], asked["variable"]
+    result = {"component": component, "variable": variable}
+    value = known.get((component["name"], variable["name"]))
+    if value is not None:
+        return result | {"attributeStatus": "Accepted", "attributeValue": value}
+    is_known = any(name == component["name"] for name, _ in known)
+    return result | {"attributeStatus": "UnknownVariable" if is_known else "UnknownComponent"}
+
+
+def _sampled(
+    value: float, context: str, measurand: str, unit: str, phase: str = "", location: str = "Outlet"
+) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "value": value,
+        "context": context,
+        "measurand": measurand,
+        "location": location,
+        "unitOfMeasure": {"unit": unit},
+    }
+    if phase:
+        entry["phase"] = phase
+    return entry
+
+
+def _meter_value(reading: Reading, is_dc: bool, context: str) -> dict[str, Any]:
+    entries = [_sampled(reading.register_wh, context, "Energy.Active.Import.Register", "Wh")]
+    if context != "Sample.Clock":
+        entries.append(_sampled(round(reading.power_w), context, "Power.Active.Import", "W"))
+    if context in ("Sample.Periodic", "Trigger"):
+        entries.extend(_details(reading, is_dc, context))
+    if is_dc and reading.soc_percent is not None and context != "Sample.Clock":
+        entries.append(_sampled(round(reading.soc_percent), context, "SoC", "Percent", location="EV"))
+    return {"timestamp": rfc3339(reading.at), "sampledValue": entries}
+
+
+def _details(reading: Reading, is_dc: bool, context: str) -> Iterable[dict[str, Any]]:
+    phases = ("",) if is_dc else ("L1", "L2", "L3")
+    for phase, current in zip(phases, reading.currents_a, strict=True):
+        yield _sampled(round(current, 2), context, "Current.Import", "A", phase)
+    for phase, voltage in zip(phases, reading.voltages_v, strict=True):
+        yield _sampled(round(voltage, 1), context, "Voltage", "V", phase and phase + "-N")
+    if is_dc:
+        yield _sampled(round(reading.offered_w), context, "Power.Offered", "W")
+    else:
+        yield _sampled(round(reading.offered_a, 1), context, "Current.Offered", "A")

@@ -8,7 +8,7 @@ Source: OCPP 1.6 section 7.31 and 7.45, OCPP 2.0.1 part 2 sections 3.55 (Measura
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -110,7 +110,7 @@ class Column(NamedTuple):
     offset: float
 
 
-@cache
+@lru_cache(maxsize=4096)  # bounded: the names come from chargers
 def resolve(name: str | None, unit: str | None, phase: str | None) -> Column | None:
     """Find the column for what a charger said; ``None`` when the measurand or phase is unknown.
 

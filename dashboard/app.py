@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import dash
+import structlog
 from dash import Dash
 from flask import Blueprint, Flask
 from flask_login import current_user
@@ -18,6 +19,7 @@ import dashboard.pages
 from bridge.events import utc_now
 from bridge.settings import Settings
 from bridge.stores.database import RecordsUnavailable
+from bridge.stores.opening import open_telemetry
 from bridge.stores.people import People, Role, pepper, secret_key
 from bridge.stores.records import Records
 from bridge.stores.telemetry import TelemetryStore
@@ -25,6 +27,7 @@ from dashboard import auth, components, health, security
 from dashboard import services as doors
 from dashboard.places import assets_folder
 
+_log = structlog.get_logger("dashboard")
 _SCRIPTS_BY_HAND = r"^(theme\.js|.*worker.*\.js)$"  # the head loads the first, a page the others
 
 _INDEX = """<!doctype html>
@@ -105,11 +108,20 @@ def _build_dash(server: Flask, settings: Settings) -> Dash:
     return app
 
 
+def _open_records(settings: Settings) -> Records:
+    records = Records(settings.records.url.get_secret_value())
+    try:
+        records.migrate()
+    except RecordsUnavailable as error:  # the pages say so, and /readyz; the bridge migrates too
+        _log.warning("the records are not ready", reason=str(error))
+    return records
+
+
 def create_app(
     settings: Settings,
     *,
     records: Records | None = None,
-    telemetry: TelemetryStore,
+    telemetry: TelemetryStore | None = None,
     people: People | None = None,
     hub: Any = None,
     commands: Any = None,
@@ -120,12 +132,12 @@ def create_app(
 
     ``blueprints`` are further routes; they stand behind the gate unless ``security.OPEN_BLUEPRINTS`` names them.
     """
-    records = records or Records(settings.records.url.get_secret_value())
+    records = records or _open_records(settings)
     found = doors.Services(
         settings=settings,
         records=records,
         people=people or People(records, pepper(settings)),
-        telemetry=telemetry,
+        telemetry=telemetry or open_telemetry(settings),
         now=now,
         hub=hub,
         commands=commands,

@@ -17,7 +17,8 @@ _THEME = (
     "backgroundColor: 'var(--panel)', foregroundColor: 'var(--ink)', headerBackgroundColor: 'var(--panel)', "
     "headerTextColor: 'var(--ink-2)', borderColor: 'var(--line)', rowHoverColor: 'var(--ground)', "
     "oddRowBackgroundColor: 'var(--panel)', selectedRowBackgroundColor: 'var(--raise)', accentColor: 'var(--energy)', "
-    "wrapperBorder: false, wrapperBorderRadius: 0, borderRadius: 6, spacing: 7, headerColumnBorder: false, headerColumnResizeHandleDisplay: 'none', "
+    "wrapperBorder: false, wrapperBorderRadius: 0, borderRadius: 6, spacing: 7, headerColumnBorder: false, "
+    "headerColumnResizeHandleDisplay: 'none', "
     "columnBorder: false, rowHeight: 44, headerHeight: 40, cellHorizontalPadding: 16})"
 )
 
@@ -88,7 +89,14 @@ def columns(is_open: bool) -> list[dict[str, Any]]:
         _number("seconds", "Time", 110, "cwClock(params)", valueGetter={"function": "cwSeconds(params)"}),
         _number("cost", "Cost", 116, "cwMoney(params)", comparator={"function": "cwCompare"}),
         {"field": "token", "headerName": "Token", "width": 120},
-        {"field": "review", "headerName": "To check", "flex": 1, "minWidth": 110, "cellRenderer": "CwReview", "cellDataType": False},
+        {
+            "field": "review",
+            "headerName": "To check",
+            "flex": 1,
+            "minWidth": 110,
+            "cellRenderer": "CwReview",
+            "cellDataType": False,
+        },
     ]
     return [place, state, power, *shared] if is_open else [place, state, when, *shared]
 

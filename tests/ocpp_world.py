@@ -1,0 +1,128 @@
+"""A whole OCPP server on a real journal and a real socket, and a charger to speak to it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+
+from bridge.access import Directory
+from bridge.billing.price import Tariff
+from bridge.book import Book
+from bridge.intake import Intake
+from bridge.journal import Journal
+from bridge.ocpp.server import OcppServer
+from bridge.session import Session
+from bridge.settings import Ocpp, Stations, Unknown
+
+PEPPER = b"pepper"
+TARIFF = Tariff(
+    id="test-1",
+    currency="EUR",
+    energy_per_kwh=Decimal("0.50"),
+    time_per_minute=Decimal(0),
+    flat=Decimal(0),
+    vat_percent=Decimal(19),
+)
+
+
+class World:
+    """``server`` runs on ``intake`` over ``journal``; ``url(station)`` is where a charger connects."""
+
+    def __init__(self, server: OcppServer, intake: Intake) -> None:
+        self.server = server
+        self.intake = intake
+        self.journal = intake.journal
+        self.book = intake.book
+
+    def url(self, path: str) -> str:
+        return f"ws://127.0.0.1:{self.server.port}{path}"
+
+    def sessions(self, station: str) -> list[Session]:
+        return list(self.book.sessions.get(station, {}).values())
+
+    @asynccontextmanager
+    async def charger(self, station: str, protocol: str = "ocpp1.6", **options: Any) -> AsyncIterator[Charger]:
+        async with connect(self.url(f"/ocpp/{station}"), subprotocols=[protocol], **options) as link:
+            yield Charger(link)
+
+    async def until(self, is_so: Callable[[], Any], what: str) -> None:
+        """Wait until something is so; fails by the loop's timeout of the caller's test otherwise."""
+        for _ in range(500):
+            if is_so():
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"never came: {what}")
+
+
+class Charger:
+    """Calls and waits for the matching answer; answers the server's calls from ``answers`` (action -> payload)."""
+
+    def __init__(self, link: ClientConnection) -> None:
+        self.link = link
+        self.answers: dict[str, Any] = {}
+        self.calls: list[tuple[str, Any]] = []
+        self._ids = itertools.count(1)
+
+    async def call(self, action: str, payload: Any) -> Any:
+        """The CALLRESULT's payload, or the whole CALLERROR."""
+        message_id = f"m{next(self._ids)}"
+        await self.link.send(json.dumps([2, message_id, action, payload]))
+        return await self.answer_to(message_id)
+
+    async def say(self, raw: str | bytes) -> list[Any]:
+        """Send anything and read the next frame."""
+        await self.link.send(raw)
+        return json.loads(await self.link.recv())
+
+    async def answer_to(self, message_id: str) -> Any:
+        while True:
+            frame = json.loads(await self.link.recv())
+            if frame[0] == 2:
+                await self.reply(frame)
+            elif frame[1] == message_id:
+                return frame[2] if frame[0] == 3 else frame
+
+    async def reply(self, frame: list[Any]) -> None:
+        """Answer a call of the server."""
+        self.calls.append((frame[2], frame[3]))
+        await self.link.send(json.dumps([3, frame[1], self.answers.get(frame[2], {})]))
+
+    async def boot(self) -> Any:
+        return await self.call("BootNotification", {"chargePointVendor": "Acme", "chargePointModel": "Box"})
+
+
+def new_intake(path: Path, directory: Directory | None = None, tokens: Unknown = Unknown.REJECT) -> Intake:
+    """A book, an opened journal and a tariff."""
+    journal = Journal(path / "journal.db", commit_every_s=0.0)
+    journal.open()
+    return Intake(Book("test"), journal, tokens, TARIFF, directory)
+
+
+@asynccontextmanager
+async def world(
+    path: Path,
+    directory: Directory | None = None,
+    unknown: Unknown = Unknown.ACCEPT,
+    adopt: Callable[[str], None] | None = None,
+    **settings: Any,
+) -> AsyncIterator[World]:
+    """A server that listens on a free port; everything is closed at the end."""
+    intake = new_intake(path, directory)
+    server = OcppServer(Ocpp(**{"port": 0} | settings), Stations(unknown=unknown), PEPPER, intake, adopt)
+    loop = asyncio.get_running_loop()
+    intake.journal.on_commit = lambda seq: loop.call_soon_threadsafe(server.flush, seq)
+    await server.start()
+    try:
+        yield World(server, intake)
+    finally:
+        await server.stop(2.0)
+        intake.journal.on_commit = lambda seq: None
+        intake.journal.close()

@@ -135,7 +135,8 @@ def test_five_kills_under_a_hundred_stations_lose_and_double_nothing(tmp_path: P
     chargers = asyncio.run(drive(tmp_path, free_port()))
 
     journal = sqlite3.connect(tmp_path / "journal.db")
-    frames = [json.loads(row[0]) for row in journal.execute("SELECT frame FROM entries WHERE frame LIKE '[2,%'")]
+    calls = "SELECT frame FROM entries WHERE CAST(frame AS TEXT) LIKE '[2,%'"  # LIKE alone matches no blob
+    frames = [json.loads(row[0]) for row in journal.execute(calls)]
     journal.close()
     kept = {frame[1] for frame in frames}
     acknowledged = {id for charger in chargers for id in charger.acknowledged}

@@ -134,16 +134,17 @@ class InfluxTelemetry:
         kept = {"samples": raw_days, "occurrences": raw_days, "frames": frame_days, "quarters": rollup_days}
         with _translated():
             for measurement, days in kept.items():
+                limit = now.astimezone(UTC) - timedelta(days=days, microseconds=1)
                 self._client.delete_api().delete(
                     _BEGINNING,
-                    now - timedelta(days=days, microseconds=1),  # the API counts the end in
+                    f"{limit:%Y-%m-%dT%H:%M:%S.%f}999Z",  # the API counts the end in, to the nanosecond
                     f'_measurement="{measurement}"',
                     bucket=self._settings.bucket,
                     org=self._settings.org,
                 )
 
     def check(self) -> None:
-        self._query("SHOW MEASUREMENTS LIMIT 1", {})
+        self._query("SHOW FIELD KEYS FROM samples LIMIT 1", {})  # an error where there is no such bucket
 
     def close(self) -> None:
         self._client.close()

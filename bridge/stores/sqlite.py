@@ -255,10 +255,10 @@ def _translated() -> Iterator[None]:
 
 
 def _of_stations(joint: str, stations: Sequence[str] | None) -> tuple[str, list[str]]:
-    """As one JSON value: the number of bound values is limited, the number of stations is not."""
+    """A condition and its values. SQLite binds up to 32,766."""
     if stations is None:
         return "", []
-    return f"{joint} station IN (SELECT value FROM json_each(?))", [json.dumps([whole(s) for s in stations])]
+    return f"{joint} station IN ({', '.join('?' * len(stations))})", [whole(station) for station in stations]
 
 
 def _sample_row(sample: Sample) -> tuple[Any, ...]:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import importlib.resources
 import json
-import os
 import re
 import shutil
 import stat
 import subprocess
-import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
+import compose_world
 import jsonschema_rs
 import paho.mqtt.client as paho
 import pytest
 import servers
-import yaml
 from click.testing import CliRunner
+from compose_world import COMPOSE, OURS, ROOT, SERVICES, wait_for
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from bridge.command_bus import ANSWER_ROOT, command_topic
@@ -29,10 +26,6 @@ from bridge.live import ALERTS_TOPIC, alarm_topic, bridge_topic, connector_topic
 from bridge.settings import Settings, environment_names
 from dashboard.cli import cli
 
-ROOT = Path(__file__).parent.parent
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = [name for name, service in SERVICES.items() if "build" in service]
 STATEFUL = ["bridge", "influxdb", "postgres", "mosquitto"]
 
 
@@ -189,47 +182,9 @@ def test_make_secrets_twice_changes_nothing(secret_files: Path) -> None:
 
 @pytest.fixture(scope="module")
 def broker(mosquitto: servers.Mosquitto) -> Iterator[tuple[int, Path]]:
-    """The service's own script on this machine's mosquitto, in a folder and on a port of our own.
-
-    ``mosquitto`` is asked for so that the program is there; its broker is not used."""
-    with tempfile.TemporaryDirectory(prefix="chargewatch-") as name:
-        folder, port = Path(name), servers.free_port()
-        for user in ("bridge", "dashboard", "alerts", "chargers", "health"):
-            (folder / f"mqtt_{user}").write_text(f"password-of-{user}")
-        options: dict[str, Any] = {}
-        if os.geteuid() == 0:  # mosquitto gives up root, and then could not read what root wrote
-            options = {"user": "mosquitto", "group": "mosquitto", "extra_groups": []}
-            for path in (folder, *folder.iterdir()):
-                shutil.chown(path, "mosquitto", "mosquitto")
-        command = ["sh", "-euc", broker_script(folder, port)]
-        environment = {"PATH": f"{os.environ['PATH']}:/usr/sbin"}
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, **options)
-        try:
-            wait_for(lambda: servers._answers(port), lambda: (folder / "log").read_text())
-            yield port, folder
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-def broker_script(folder: Path, port: int) -> str:
-    places = {
-        "$$": "$",
-        "/run/secrets": str(folder),
-        "/tmp/": f"{folder}/",
-        "/mosquitto/data/": f"{folder}/",
-        "listener 1883": f"listener {port} 127.0.0.1",
-    }
-    script = SERVICES["mosquitto"]["command"][-1]
-    return re.sub("|".join(map(re.escape, places)), lambda match: places[match[0]], script)
-
-
-def wait_for(is_true: Callable[[], object], explain: Callable[[], str] = str) -> None:
-    deadline = time.monotonic() + 15
-    while not is_true():
-        assert time.monotonic() < deadline, explain()
-        time.sleep(0.05)
+    """Port and folder. ``mosquitto`` is asked for so that the program is there; its broker is not used."""
+    with compose_world.broker() as place:
+        yield place
 
 
 class Client:

@@ -101,9 +101,9 @@ class Bay:
         self.step_s = 5.0
         self.visit: Visit | None = None
         self._rng, self._last, self._utc_offset_s = rng, now, utc_offset_s
-        self._plugged_at = self._power_since = now
+        self._plugged_at = self._power_since = self.began_at = now
         self._start_wh = self.register_wh
-        self._token = ""
+        self.token = ""
         self._currents: tuple[float, ...] = ()
         self._happened: list[Happening] = []
         self._swing = rng.random() * 6.28
@@ -115,13 +115,15 @@ class Bay:
     # what others may do to it
 
     def due(self) -> float:
-        """When something happens of itself, at the latest."""
+        """When something happens of itself, at the latest; at once while news waits to be taken."""
+        if self._happened:
+            return self._last
         return min(self._agenda.values(), default=_NEVER)
 
     def advance(self, now: float) -> list[Happening]:
         """Let time pass up to ``now``; returns what happened, in order. Going backwards is ignored."""
         while True:
-            self._integrate(min(now, self.due()))
+            self._integrate(min(now, min(self._agenda.values(), default=_NEVER)))
             name, at = min(self._agenda.items(), key=lambda entry: entry[1], default=("", _NEVER))
             if at > now:
                 break
@@ -195,13 +197,23 @@ class Bay:
         if self.status is Status.AVAILABLE:
             self._agenda = {"arrive": at}
 
+    def bring(self, at: float, token: str) -> bool:
+        """A driver with this card comes to a free bay now."""
+        if self.status is not Status.AVAILABLE:
+            return False
+        self._integrate(at)
+        self._arrive(at)
+        if self.visit is not None:
+            self.visit = msgspec.structs.replace(self.visit, token=token)
+        return True
+
     def rejoin(self, at: float) -> None:
         """The station starts anew with a car at the bay: its session begins now, its battery is as it is."""
         self._happened = []
         self._last = max(self._last, at)
         if self.has_transaction:
-            self._start_wh = self.register_wh
-            self._happened.append(Began(at, self._token, self.reading(at)))
+            self._start_wh, self.began_at = self.register_wh, at
+            self._happened.append(Began(at, self.token, self.reading(at)))
 
     def reading(self, at: float) -> Reading:
         """What the meter shows. Call ``advance`` first."""
@@ -252,7 +264,8 @@ class Bay:
         visit = self.visit
         assert visit is not None
         self._integrate(at)
-        self._token, self._start_wh, self._power_since, self.has_transaction = token, self.register_wh, at, True
+        self.token, self._start_wh, self._power_since, self.has_transaction = token, self.register_wh, at, True
+        self.began_at = at
         self._agenda = {"leave": max(self._plugged_at + visit.stay_s / self.speed, at + 60)}
         if visit.pause_after_s is not None:
             self._agenda["pause"] = at + visit.pause_after_s / self.speed
@@ -278,7 +291,7 @@ class Bay:
 
     def _leave(self, at: float) -> None:
         by_card = self.visit is None or self.visit.stops_by_card
-        self._end(at, "Local" if by_card else "EVDisconnected", self._token if by_card else "")
+        self._end(at, "Local" if by_card else "EVDisconnected", self.token if by_card else "")
         self._finish(at)
 
     def _finish(self, at: float) -> None:

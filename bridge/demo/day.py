@@ -26,6 +26,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     stay_min: tuple[float, float]  # the driver comes back after this
     leaves_when_full: float  # probability that the driver comes as soon as the car is done
     linger_min: tuple[float, float]  # ... within this
+    card_after_s: tuple[float, float] = (6, 45)  # from plug-in to the card
 
 
 def _hours(night: float, morning: float, day: float, evening: float, late: float) -> tuple[float, ...]:
@@ -38,7 +39,7 @@ _TRAVEL = (("compact", 2.0), ("family car", 4.0), ("fast tourer", 3.0), ("large 
 
 KINDS: dict[str, Kind] = {
     "motorway": Kind(
-        arrivals=_hours(0.25, 1.1, 2.2, 2.4, 0.8),
+        arrivals=_hours(0.35, 1.5, 3.4, 3.6, 1.2),
         cars=_TRAVEL,
         soc_start=(6, 38),
         soc_target=(80, 80, 85, 90),
@@ -47,7 +48,7 @@ KINDS: dict[str, Kind] = {
         linger_min=(1, 9),
     ),
     "mall": Kind(
-        arrivals=_hours(0.02, 0.5, 1.3, 1.2, 0.15),
+        arrivals=_hours(0.02, 0.6, 1.7, 1.5, 0.15),
         cars=_PRIVATE,
         soc_start=(20, 70),
         soc_target=(80, 90, 100),
@@ -127,9 +128,10 @@ TROUBLES: tuple[tuple[Trouble, float], ...] = (
     (Trouble("OverCurrentFailure", "E-052", "L2 38.1 A for 4 s", 240.0), 1.5),
     (Trouble("PowerSwitchFailure", "E-017", "contactor feedback missing", 900.0), 1.0),
     (Trouble("HighTemperature", "E-063", "cable temperature 91 degC", 600.0), 1.5),
-    (Trouble("EVCommunicationError", "E-080", "no answer from the vehicle", 90.0), 2.0),
-    (Trouble("ConnectorLockFailure", "E-022", "lock position not reached", 150.0), 1.0),
+    (Trouble("EVCommunicationError", "E-080", "no answer from the vehicle", 90.0), 5.0),
+    (Trouble("ConnectorLockFailure", "E-022", "lock position not reached", 150.0), 2.0),
 )
+_AT_ONCE = frozenset({"EVCommunicationError", "ConnectorLockFailure"})  # these spoil the start, before energy flows
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,7 +155,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
 REFUSED_CARDS = ("04D15A0B77C180", "04B2E1990F5C81")  # seeded as blocked: a refused card is part of a day
 _REFUSED_SHARE = 0.02
 _PAUSE_SHARE = 0.08
-_TROUBLE_SHARE = 0.015
+_TROUBLE_SHARE = 0.03
 _CARD_HOLDERS = 900
 
 
@@ -185,19 +187,26 @@ def draw_visit(rng: Random, kind: Kind, is_dc: bool, is_winter: bool = True) -> 
     target = rng.choice(kind.soc_target)
     stay_s = 60 * rng.uniform(*kind.stay_min) * (0.55 if is_dc and kind is KINDS["mall"] else 1.0)
     paused = not is_dc and rng.random() < _PAUSE_SHARE
-    troubled = rng.random() < _TROUBLE_SHARE
+    trouble, trouble_after_s = _draw_trouble(rng, stay_s)
     return Visit(
         car=car,
         token=card(rng),
         soc_start=min(round(rng.uniform(*kind.soc_start), 1), target - 4.0),
         soc_target=float(target),
-        card_after_s=rng.uniform(6, 45),
+        card_after_s=rng.uniform(*kind.card_after_s),
         stay_s=stay_s,
         linger_s=60 * rng.uniform(*kind.linger_min) if rng.random() < kind.leaves_when_full else None,
         is_cold=is_dc and is_winter and rng.random() < 0.3,
         pause_after_s=rng.uniform(0.1, 0.6) * stay_s if paused else None,
         pause_s=rng.uniform(180, 900) if paused else 0.0,
-        trouble=rng.choices([t for t, _ in TROUBLES], [w for _, w in TROUBLES])[0] if troubled else None,
-        trouble_after_s=rng.uniform(60, 0.8 * stay_s) if troubled else 0.0,
+        trouble=trouble,
+        trouble_after_s=trouble_after_s,
         stops_by_card=rng.random() < 0.7,
     )
+
+
+def _draw_trouble(rng: Random, stay_s: float) -> tuple[Trouble | None, float]:
+    if rng.random() >= _TROUBLE_SHARE:
+        return None, 0.0
+    trouble = rng.choices([t for t, _ in TROUBLES], [w for _, w in TROUBLES])[0]
+    return trouble, rng.uniform(2, 6) if trouble.error_code in _AT_ONCE else rng.uniform(60, 0.8 * stay_s)

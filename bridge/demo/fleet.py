@@ -192,7 +192,12 @@ def load_kind(busy: float) -> Kind:
     rate = min(3600.0, busy / max(1.0 - busy, 1e-6) / stay_h)
     base = KINDS["mall"]
     return msgspec.structs.replace(
-        base, arrivals=(max(rate, 1e-6),) * 24, stay_min=_LOAD_STAY_MIN, leaves_when_full=0.5, linger_min=(1, 5)
+        base,
+        arrivals=(max(rate, 1e-6),) * 24,
+        stay_min=_LOAD_STAY_MIN,
+        leaves_when_full=0.5,
+        linger_min=(1, 5),
+        card_after_s=(0.2, 3),
     )
 
 

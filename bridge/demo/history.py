@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 import msgspec
@@ -22,9 +22,10 @@ from bridge.session import Session, SessionState
 from bridge.stores.records import Records
 from bridge.stores.telemetry import Batch, Occurrence, Sample, TelemetryStore
 
-SAMPLE_S = 300.0
 DAYS = 8
-_CHUNK = 4_000
+_CHUNK = 20_000
+_AC_SAMPLE_S, _DC_SAMPLE_S = 600.0, 300.0
+_AC_STEP_S, _DC_STEP_S = 150.0, 60.0
 _to_json = msgspec.json.Encoder().encode
 
 Row = Session | Sample | Occurrence
@@ -48,10 +49,12 @@ def past_of(station: str, evse: int, bay: Bay, until: float, tariff: Tariff) -> 
 
     The visit that is still running has samples but no session: its session begins when the station connects.
     """
-    past, session, bay.step_s = _Past(station, evse, tariff), "", 60.0
+    past, session = _Past(station, evse, tariff), ""
+    is_ac = bay.outlet.phases > 0
+    bay.step_s, sample_s = (_AC_STEP_S, _AC_SAMPLE_S) if is_ac else (_DC_STEP_S, _DC_SAMPLE_S)
     running: list[Sample] = []
     began: Began | None = None
-    for news in live_alone(bay, until, SAMPLE_S):
+    for news in live_alone(bay, until, sample_s):
         match news:
             case Began():
                 began, session, running = news, f"{station}-{evse}-{int(news.at)}", []
@@ -77,10 +80,9 @@ def write_past(
     """Write the past of all bays and roll it up; returns the number of sessions."""
     at, count = until.timestamp(), 0
     first = min(_time(bay.lived_until) for bay in bays.values())
-    for (station, evse), bay in bays.items():
-        rows = past_of(station, evse, bay, at, tariff)
-        while chunk := list(islice(rows, _CHUNK)):
-            count += _write(chunk, records, telemetry)
+    rows = chain.from_iterable(past_of(station, evse, bay, at, tariff) for (station, evse), bay in bays.items())
+    while chunk := list(islice(rows, _CHUNK)):
+        count += _write(chunk, records, telemetry)
     telemetry.roll_up(_quarter(first), _quarter(until) + timedelta(minutes=15))
     return count
 
@@ -138,7 +140,7 @@ def _session(past: _Past, id: str, began: Began, stopped: Stopped, samples: list
     energy_wh = stopped.reading.register_wh - began.reading.register_wh
     duration_s = int((end - start) / timedelta(seconds=1))
     socs = [sample.values["soc_percent"] for sample in samples if "soc_percent" in sample.values]
-    charging = sum(1 for sample in samples if sample.values["power_w"] > 0)
+    with_power = sum(1 for sample in samples if sample.values["power_w"] > 0)
     return Session(
         id=id,
         station=past.station,
@@ -160,7 +162,7 @@ def _session(past: _Past, id: str, began: Began, stopped: Stopped, samples: list
         soc_percent=socs[-1] if socs else None,
         sample_at=end,
         sample_received_at=end,
-        charging_s=min(duration_s, int(charging * SAMPLE_S)),
+        charging_s=duration_s * with_power // len(samples),
         cost=str(total(past.tariff, energy_wh, duration_s)),
         currency=past.tariff.currency,
         tariff=past.tariff.id,

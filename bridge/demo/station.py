@@ -149,10 +149,12 @@ class Station:
             self._take(evse, bay.advance(at))
 
     def rejoin(self, at: float) -> None:
-        """Begin with the cars that are already there."""
+        """Begin with the cars that are already there; call it just before connecting."""
+        self.is_online = True  # so that nothing is marked as queued
         for evse, bay in self.bays.items():
             bay.rejoin(at)
             self._take(evse, bay.advance(at))
+        self.is_online = False
 
     # time
 

@@ -82,7 +82,6 @@ class _Evse:
     is_on: bool | None = None
     has_charged: bool = False
     register_wh: float | None = None
-    off_register_wh: float | None = None  # as it stood when no car was there
     counter_wh: float | None = None
     soc_percent: float | None = None
     live_at: datetime | None = None  # device time of the newest live reading
@@ -136,8 +135,6 @@ class Tracker:
             evse.live_at = session.sample_at or session.started_at
             evse.has_charged = session.energy_wh > 0
             evse.is_on = True
-        elif evse.is_on is False:
-            evse.off_register_wh = register_wh
         elif evse.is_on:
             evse.is_on = None  # a status without its session: found under way when it is said again
 
@@ -238,8 +235,6 @@ class Tracker:
             if value == 0 and evse.register_wh:
                 return  # a hub that has just started says 0 before it has read its meter
             evse.register_wh = value
-            if evse.is_on is False and evse.open is None:
-                evse.off_register_wh = value
         elif name == COUNTER:
             evse.counter_wh = value
         elif name == "soc_percent":
@@ -392,9 +387,10 @@ class Tracker:
         )
 
     def _open_found(self, evse: _Evse, now: datetime) -> list[AnyEvent]:
-        """The register at plug-in: as it is now less the charger's own count, else as it stood at the last "off"."""
+        """Its register at plug-in is what it is now less the charger's own count. Without a count it begins as it is
+        now: what flowed unseen may have been another car's, and nobody pays for that."""
         found_at = evse.found_at or now
-        register = evse.register_wh if evse.off_register_wh is None else evse.off_register_wh
+        register = evse.register_wh
         if evse.register_wh is not None and evse.counter_wh is not None:
             register = evse.register_wh - evse.counter_wh
         events: list[AnyEvent] = [self._start(evse, found_at, now, register, unknown=True)]
@@ -441,7 +437,6 @@ class Tracker:
         self, evse: _Evse, session: _Open, at: datetime, now: datetime, reason: str, is_stale: bool = False
     ) -> TransactionEnded:
         evse.open = None
-        evse.off_register_wh = evse.register_wh
         evse.counter_wh = None
         evse.has_charged = False
         return TransactionEnded(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from dashboard.alerts.facts import EndFact, FaultFact, Facts, StationFact
+from dashboard.alerts.facts import EndFact, Facts, FaultFact, StationFact
 from dashboard.alerts.texts import clock
 
 
@@ -34,23 +34,27 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Of a condition that has none."""
 
 
-class OfflineParameters(Parameters):
+class OfflineParameters(Parameters, frozen=True, kw_only=True):
     silent_s: int = 630  # twice the usual heartbeat and 30 s: a socket may stay open with nobody behind it
 
 
-class SiteParameters(OfflineParameters):
+class SiteParameters(OfflineParameters, frozen=True, kw_only=True):
     share: float = 0.5
     at_least: int = 2
 
 
-class FaultParameters(Parameters):
+class FaultParameters(Parameters, frozen=True, kw_only=True):
     """No ``error_codes`` means all but those of ``other_than``."""
 
     error_codes: tuple[str, ...] = ()
     other_than: tuple[str, ...] = ()
 
 
-class InterruptedParameters(Parameters):
+class CompletedParameters(Parameters, frozen=True, kw_only=True):
+    other_than: tuple[str, ...] = ()  # stop reasons that another rule tells
+
+
+class InterruptedParameters(Parameters, frozen=True, kw_only=True):
     """Cut off for one of ``stop_reasons``, or both shorter than ``short_s`` and below ``little_wh``."""
 
     stop_reasons: tuple[str, ...]
@@ -96,7 +100,8 @@ def site_down(p: SiteParameters, facts: Facts, now: datetime) -> Iterator[Findin
 
 
 def connector_faulted(p: FaultParameters, facts: Facts, now: datetime) -> Iterator[Finding]:
-    """A connector reports Faulted with one of these error codes (1, 3 to 11, 14)."""
+    """A connector reports Faulted with one of these error codes (1, 3 to 11, 14). Since when is for the engine to
+    remember: chargers repeat a status, and each repetition has a time of its own."""
     names = facts.names()
     for fault in facts.faults:
         code = fault.error_code or "NoError"
@@ -105,7 +110,6 @@ def connector_faulted(p: FaultParameters, facts: Facts, now: datetime) -> Iterat
                 subject=f"{fault.station}/{fault.evse}/{fault.connector}",
                 station=fault.station,
                 evse=fault.evse,
-                since=fault.status_received_at,
                 texts={
                     "station": names.get(fault.station, fault.station),
                     "place": _place(fault),
@@ -116,10 +120,10 @@ def connector_faulted(p: FaultParameters, facts: Facts, now: datetime) -> Iterat
             )
 
 
-def session_completed(p: Parameters, facts: Facts, now: datetime) -> Iterator[Finding]:
-    """A session has ended, for whatever reason (52)."""
+def session_completed(p: CompletedParameters, facts: Facts, now: datetime) -> Iterator[Finding]:
+    """A session has ended as it should (52)."""
     names = facts.names()
-    return (_ended(end, names) for end in facts.ends)
+    return (_ended(end, names) for end in facts.ends if end.stop_reason not in p.other_than)
 
 
 def session_interrupted(p: InterruptedParameters, facts: Facts, now: datetime) -> Iterator[Finding]:
@@ -147,7 +151,7 @@ CONDITIONS: dict[str, Condition] = {
     "station_offline": Condition(station_offline, OfflineParameters, _STATION_TEXTS),
     "site_down": Condition(site_down, SiteParameters, frozenset({"site", "offline", "stations", "since"})),
     "connector_faulted": Condition(connector_faulted, FaultParameters, _FAULT_TEXTS),
-    "session_completed": Condition(session_completed, Parameters, _END_TEXTS),
+    "session_completed": Condition(session_completed, CompletedParameters, _END_TEXTS),
     "session_interrupted": Condition(session_interrupted, InterruptedParameters, _END_TEXTS),
 }
 

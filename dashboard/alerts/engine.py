@@ -86,7 +86,7 @@ def _event(rule: Rule, finding: Finding, now: datetime) -> Decision:
 def _standing(
     rule: Rule, finding: Finding, is_covered: bool, since: datetime | None, now: datetime
 ) -> Iterator[Decision]:
-    began = min(since or finding.since or now, now)  # a clock of elsewhere may run ahead
+    began = min(finding.since or since or now, now)  # a clock of elsewhere may run ahead
     kind = None
     if now - began >= timedelta(seconds=rule.for_s) and not is_covered:
         kind = DecisionKind.RAISE

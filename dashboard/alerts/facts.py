@@ -38,7 +38,6 @@ class FaultFact(msgspec.Struct, frozen=True, kw_only=True):
     error_code: str = ""
     vendor_error_code: str = ""
     info: str = ""
-    status_received_at: datetime | None = None
 
 
 class EndFact(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,25 @@
+"""Any service Apprise knows, by the URLs of ``alerts.webhook_urls``: ``json://host/path``, ``slack://...``.
+
+Such a URL holds its own secrets, so the outbox stores a name made of its host and a digest instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from urllib.parse import urlsplit
+
+from bridge.settings import Alerts
+from dashboard.alerts.channels._base import Message, send_through_apprise
+
+
+def targets(settings: Alerts) -> dict[str, str]:
+    return {_name(url): url for url in (secret.get_secret_value() for secret in settings.webhook_urls)}
+
+
+def send(message: Message, target: str) -> None:
+    send_through_apprise(target, message)
+
+
+def _name(url: str) -> str:
+    digest = hashlib.blake2b(url.encode(), digest_size=4).hexdigest()
+    return f"{urlsplit(url).scheme or 'webhook'}-{digest}"

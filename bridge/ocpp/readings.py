@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from math import isfinite
+from math import isfinite, nan
 from typing import Any, NamedTuple, Protocol
 
 from bridge.measurands import PHASE_SUFFIX, resolve
 
 MAX_MAGNITUDE = 1e12  # beyond a terawatt-hour nothing is a reading
 _BEGIN, _END = "Transaction.Begin", "Transaction.End"
+_EDGES = (_BEGIN, _END)
 _REGISTER = "energy_import_wh"
 
 # of two readings of one field at one instant the lower rank stands; the register at begin is often a
@@ -25,10 +26,11 @@ _OTHER_PLACE = 4
 _USUAL_PLACES = frozenset(("", "Outlet", "EV"))
 
 # only these may be summed over phases: the mean of a current or voltage is nobody's reading (field quirk 66)
-_SUMMED = tuple(
-    (total, tuple(total + suffix for suffix in ("_l1", "_l2", "_l3")))
+_PHASES_OF = {
+    total: tuple(total + suffix for suffix in ("_l1", "_l2", "_l3"))
     for total in (_REGISTER, "energy_export_wh", "power_w", "power_export_w")
-)
+}
+_TOTAL_OF = {phase: total for total, phases in _PHASES_OF.items() for phase in phases}
 
 
 class Sampled(Protocol):
@@ -77,11 +79,10 @@ def readings(instants: Iterable[Instant], received_at: datetime, keep_zero_begin
         known = by_time.get(at)
         if known is None:
             known = by_time[at] = _Instant()
-        for sample in instant.sampled_value:
-            known.add(sample, keep_zero_begin)
+        known.add(instant.sampled_value, keep_zero_begin)
     if len(by_time) > 1:
         by_time = dict(sorted(by_time.items()))
-    return [found for at, known in by_time.items() if (found := known.reading(at)).values or found.unknown]
+    return [known.reading(at) for at, known in by_time.items() if known.values or known.unknown]
 
 
 def register_wh(found: list[Reading], context: str) -> int | None:
@@ -123,49 +124,86 @@ def whole_wh(value: str | int | float | None) -> int | None:
     return None if found is None else round(found)
 
 
+class _Plan(NamedTuple):
+    """What to do with a value, by what is said about it. ``field`` is "" when there is no column for it,
+    ``None`` when it is not to be read; ``total`` is the column that sums this phase."""
+
+    field: str | None
+    factor: float = 1.0
+    offset: float = 0.0
+    rank: int = 0
+    context: str = ""
+    total: str = ""
+    is_begin: bool = False  # a register that may be a placeholder
+
+
+_plans: dict[tuple[str, ...], _Plan] = {}
+_MAX_PLANS = 4096  # bounded in number and length: the words come from chargers
+_MAX_WORD = 64
+
+
+def _new_plan(said: tuple[str, ...]) -> _Plan:
+    plan = _planned(*said)
+    if len(_plans) < _MAX_PLANS and all(len(word) <= _MAX_WORD for word in said):
+        _plans[said] = plan
+    return plan
+
+
+def _planned(measurand: str, unit: str, phase: str, context: str, location: str, form: str) -> _Plan:
+    if form == "SignedData":
+        return _Plan(None)
+    if phase not in PHASE_SUFFIX or len(measurand) > _MAX_WORD or len(unit) > _MAX_WORD:
+        return _Plan("")  # never into the cache of resolve
+    column = resolve(measurand, unit, phase)
+    if column is None:
+        return _Plan("")
+    rank = _RANKS.get(context, _OTHER_CONTEXT) + (0 if location in _USUAL_PLACES else _OTHER_PLACE)
+    total = _TOTAL_OF.get(column.field, "")
+    is_begin = context == _BEGIN and column.field == _REGISTER
+    return _Plan(column.field, column.factor, column.offset, rank, context, total, is_begin)
+
+
 class _Instant:
     """Gathers the values of one instant."""
 
-    __slots__ = ("context", "ranks", "unknown", "values")
+    __slots__ = ("context", "ranks", "totals", "unknown", "values")
 
     def __init__(self) -> None:
         self.values: dict[str, float] = {}
         self.ranks: dict[str, int] = {}
+        self.totals: set[str] = set()
         self.unknown: list[str] = []
         self.context = ""
 
-    def add(self, sample: Sampled, keep_zero_begin: bool) -> None:
-        if sample.format == "SignedData":
-            return
-        column = _column(sample)
-        value = number(sample.value)
-        if column is None or value is None:
-            self.unknown.append((sample.measurand or "value")[:60])
-            return
-        field, factor, offset = column
-        context = sample.context
-        value = value * sample.scale * factor + offset
-        if value == 0.0 and context == _BEGIN and field == _REGISTER and not keep_zero_begin:
-            return
-        rank = _RANKS.get(context, _OTHER_CONTEXT)
-        if sample.location not in _USUAL_PLACES:
-            rank += _OTHER_PLACE
-        if field not in self.ranks or rank < self.ranks[field]:
-            self.values[field], self.ranks[field] = value, rank
-        if context and (not self.context or context in (_BEGIN, _END)):
-            self.context = context
+    def add(self, samples: Iterable[Sampled], keep_zero_begin: bool) -> None:
+        """The hot loop: nine times a message."""
+        values, ranks = self.values, self.ranks
+        for sample in samples:
+            said = (sample.measurand, sample.unit, sample.phase, sample.context, sample.location, sample.format)
+            field, factor, offset, rank, context, total, is_begin = _plans.get(said) or _new_plan(said)
+            if field is None:
+                continue
+            try:
+                value = float(sample.value)  # type: ignore[arg-type]  # None is caught
+            except (TypeError, ValueError, OverflowError):
+                value = nan
+            if not field or not -MAX_MAGNITUDE < value < MAX_MAGNITUDE:  # false for NaN
+                self.unknown.append((sample.measurand or "value")[:60])
+                continue
+            value = value * sample.scale * factor + offset
+            if is_begin and value == 0.0 and not keep_zero_begin:
+                continue
+            known = ranks.get(field)
+            if known is None or rank < known:
+                values[field], ranks[field] = value, rank
+            if total:
+                self.totals.add(total)
+            if context and (not self.context or context in _EDGES):
+                self.context = context
 
     def reading(self, at: datetime) -> Reading:
         values = self.values
-        for total, phases in _SUMMED:
+        for total in self.totals:
             if total not in values:
-                found = [values[phase] for phase in phases if phase in values]
-                if found:
-                    values[total] = sum(found)
+                values[total] = sum(values[phase] for phase in _PHASES_OF[total] if phase in values)
         return Reading(at, self.context, values, tuple(self.unknown[:20]))
-
-
-def _column(sample: Sampled) -> tuple[str, float, float] | None:
-    if sample.phase not in PHASE_SUFFIX or len(sample.measurand) > 60 or len(sample.unit) > 20:
-        return None  # never into the cache of resolve
-    return resolve(sample.measurand, sample.unit, sample.phase)

@@ -241,7 +241,7 @@ def _stop_reply(request: StopTransaction, events: tuple[AnyEvent, ...], context:
     return {"idTagInfo": _tag_info(request.id_tag, context)} if request.id_tag else {}
 
 
-def _data_transfer(request: DataTransfer, context: Context) -> list[AnyEvent]:
+def data_transfer(request: DataTransfer, context: Context) -> list[AnyEvent]:
     data = request.data if isinstance(request.data, str) else msgspec.json.encode(request.data).decode()
     return [
         DataTransferred(
@@ -259,7 +259,7 @@ def data_transfer_reply(request: Any, events: tuple[AnyEvent, ...], context: Con
     return {"status": "UnknownVendorId"}
 
 
-def _security_event(request: SecurityEventNotification, context: Context) -> list[AnyEvent]:
+def security_event(request: SecurityEventNotification, context: Context) -> list[AnyEvent]:
     return [
         SecurityEventNotified(
             station=context.station,
@@ -281,10 +281,10 @@ _KEPT = (
 ACTIONS: dict[str, Action] = {
     "Authorize": Action(Authorize, _authorize, _authorize_reply),
     "BootNotification": Action(BootNotification, _boot, boot_reply),
-    "DataTransfer": Action(DataTransfer, _data_transfer, data_transfer_reply),
+    "DataTransfer": Action(DataTransfer, data_transfer, data_transfer_reply),
     "Heartbeat": Action(Heartbeat, heartbeat, heartbeat_reply, is_checked=False),
     "MeterValues": Action(MeterValues, _meter_values, is_checked=False),
-    "SecurityEventNotification": Action(SecurityEventNotification, _security_event),
+    "SecurityEventNotification": Action(SecurityEventNotification, security_event),
     "StartTransaction": Action(StartTransaction, _start, _start_reply),
     "StatusNotification": Action(StatusNotification, _status),
     "StopTransaction": Action(StopTransaction, _stop, _stop_reply),

@@ -11,11 +11,9 @@ from msgspec import field
 from bridge.events import (
     AnyEvent,
     ConnectorStatus,
-    DataTransferred,
     DeviceEventNotified,
     MessageReceived,
     MeterSampled,
-    SecurityEventNotified,
     StationBooted,
     StatusChanged,
     TokenPresented,
@@ -161,18 +159,6 @@ class NotifyReport(Payload, frozen=True):
     seq_no: Counter = 0
     tbc: bool = False
     report_data: list[ReportData] = field(default_factory=list)
-
-
-class DataTransfer(Payload, frozen=True):
-    vendor_id: str
-    message_id: str = ""
-    data: Any = ""
-
-
-class SecurityEventNotification(Payload, frozen=True):
-    type: str
-    timestamp: str = ""
-    tech_info: str = ""
 
 
 _STATUS = {
@@ -390,32 +376,6 @@ def _notify_report(request: NotifyReport, context: Context) -> list[AnyEvent]:
     ]
 
 
-def _data_transfer(request: DataTransfer, context: Context) -> list[AnyEvent]:
-    data = request.data if isinstance(request.data, str) else msgspec.json.encode(request.data).decode()
-    return [
-        DataTransferred(
-            station=context.station,
-            at=context.received_at,
-            received_at=context.received_at,
-            vendor_id=request.vendor_id,
-            message_id=request.message_id,
-            data=data,
-        )
-    ]
-
-
-def _security_event(request: SecurityEventNotification, context: Context) -> list[AnyEvent]:
-    return [
-        SecurityEventNotified(
-            station=context.station,
-            at=moment(request.timestamp, context.received_at),
-            received_at=context.received_at,
-            kind=request.type,
-            tech_info=request.tech_info,
-        )
-    ]
-
-
 _KEPT = (  # their answers are empty in the specification
     "ClearedChargingLimit",
     "FirmwareStatusNotification",
@@ -432,12 +392,12 @@ _KEPT = (  # their answers are empty in the specification
 ACTIONS: dict[str, Action] = {
     "Authorize": Action(Authorize, _authorize, _authorize_reply),
     "BootNotification": Action(BootNotification, _boot, v16.boot_reply),
-    "DataTransfer": Action(DataTransfer, _data_transfer, v16.data_transfer_reply),
+    "DataTransfer": Action(v16.DataTransfer, v16.data_transfer, v16.data_transfer_reply),
     "Heartbeat": Action(v16.Heartbeat, v16.heartbeat, v16.heartbeat_reply, is_checked=False),
     "MeterValues": Action(MeterValues, _meter_values, is_checked=False),
     "NotifyEvent": Action(NotifyEvent, _notify_event),
     "NotifyReport": Action(NotifyReport, _notify_report),
-    "SecurityEventNotification": Action(SecurityEventNotification, _security_event),
+    "SecurityEventNotification": Action(v16.SecurityEventNotification, v16.security_event),
     "StatusNotification": Action(StatusNotification, _status),
     "TransactionEvent": Action(TransactionEvent, _transaction_event, _transaction_reply, is_checked=False),
     **{name: kept(name) for name in _KEPT},

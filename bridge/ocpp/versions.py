@@ -69,4 +69,4 @@ def kept(action: str) -> Action:
 
 def utc_text(moment: datetime) -> str:
     """RFC 3339 with milliseconds, as chargers' small parsers like it."""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -31,7 +32,7 @@ from bridge.ocpp.server import OcppServer
 from bridge.projections import RecordsProjection, Runner, TelemetryProjection
 from bridge.publisher import Publisher, last_will
 from bridge.settings import Settings, Unknown
-from bridge.stores.handover import keep_tariff, snapshots
+from bridge.stores.handover import keep_tariff, snapshots, stations_elsewhere
 from bridge.stores.opening import open_telemetry
 from bridge.stores.people import pepper
 from bridge.stores.records import Records, RecordsUnavailable
@@ -82,6 +83,7 @@ class Bridge:
                 TelemetryProjection(self._journal, self._telemetry, timedelta(seconds=60), utc_now),
             ),
         ]
+        self._elsewhere: frozenset[str] = frozenset()  # stations that the records place on another bridge
         self._stop = asyncio.Event()
         self._flush_due = False
         self._failed = False
@@ -122,6 +124,7 @@ class Bridge:
         gc.collect()
         gc.freeze()  # what lives as long as the process is never scanned again
         gc.set_threshold(200_000, 50, 1000)  # the collector makes the tail of the reply times
+        sys.setswitchinterval(0.001)  # the journal's thread must not queue long behind a busy loop
 
     def _start(self) -> HealthServer:
         self._disconnect_all("bridge restarted")
@@ -193,6 +196,7 @@ class Bridge:
             self._intake.directory = directory
             self._journal.keep(_DIRECTORY, msgspec.msgpack.encode(directory))
         self._intake.tariffs = keep_tariff(self._records, self._tariff)
+        self._elsewhere = stations_elsewhere(self._records, self._name)
 
     def _kept_directory(self) -> Directory:
         kept = self._journal.kept(_DIRECTORY)
@@ -214,7 +218,9 @@ class Bridge:
     # called from other threads
 
     def _adopt(self, station: str) -> None:
-        """Another bridge may have held this station: go on from its last word in the records."""
+        """Another bridge held this station: go on from its last word in the records."""
+        if station not in self._elsewhere:
+            return
         try:
             self._book.restore(snapshots(self._records, station))
         except RecordsUnavailable as error:

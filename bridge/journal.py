@@ -6,6 +6,10 @@ snapshot of each station, connector and session. After a crash the book is read 
 is derived twice. Everything behind the journal is a projection with a cursor (``cursors``).
 
 ``append`` is called on one thread (the bridge's loop); every other method from any.
+
+Python's sqlite3 gives the interpreter away and queues for it again at every row it steps over, and a busy loop
+lets it wait up to a switch interval each time. So rows are written many to a statement, and what was appended
+lately is read from memory.
 """
 
 from __future__ import annotations
@@ -13,7 +17,9 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +33,8 @@ CREATE INDEX IF NOT EXISTS state_seq ON state (seq);
 CREATE TABLE IF NOT EXISTS cursors (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 """
+_TAIL = 4_000  # entries also kept in memory for the projections that keep up
+_CHUNKS = (64, 8, 1)  # rows a statement; few sizes, so that all statements stay prepared
 _HEAD = "head"  # a cursor that holds the highest sequence number ever given, across retention
 
 
@@ -65,6 +73,7 @@ class Journal:
         self._wake = threading.Condition()
         self._pending: list[tuple[int, Entry]] = []
         self._pending_state: dict[str, tuple[int, StateRow]] = {}
+        self._tail: deque[tuple[int, Entry]] = deque(maxlen=_TAIL)
         self._stopping = False
         self._failure: BaseException | None = None
         self._local = threading.local()
@@ -103,6 +112,7 @@ class Journal:
         with self._wake:
             self._head = seq = self._head + 1
             self._pending.append((seq, entry))
+            self._tail.append((seq, entry))
             for row in state:
                 self._pending_state[row.key] = (seq, row)
             if len(self._pending) == 1:
@@ -111,6 +121,11 @@ class Journal:
 
     def read(self, after: int, limit: int) -> list[tuple[int, Entry]]:
         """Committed entries with a higher number, in order."""
+        with self._wake:
+            first = self._tail[0][0] if self._tail else None
+            if first is not None and first <= after + 1:
+                here = islice(self._tail, after + 1 - first, after + 1 - first + limit)
+                return [(seq, entry) for seq, entry in here if seq <= self.committed]
         rows = self._reader().execute(
             "SELECT seq, received_us, station, source, direction, action, frame, reply, events"
             " FROM entries WHERE seq > ? ORDER BY seq LIMIT ?",
@@ -211,13 +226,19 @@ class Journal:
             entries, self._pending = self._pending, []
             state, self._pending_state = self._pending_state, {}
         database.execute("BEGIN IMMEDIATE")
-        database.executemany(
-            "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [(seq, *entry) for seq, entry in entries]
-        )
-        database.executemany(
-            "INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)",
-            [(row.key, seq, row.is_final, row.body) for seq, row in state.values()],
-        )
+        _insert(database, "INSERT INTO entries", 9, [(seq, *entry) for seq, entry in entries])
+        rows = [(row.key, seq, row.is_final, row.body) for seq, row in state.values()]
+        _insert(database, "INSERT OR REPLACE INTO state", 4, rows)
         database.execute("COMMIT")
         self.committed = entries[-1][0]
         self.on_commit(self.committed)
+
+
+def _insert(database: sqlite3.Connection, statement: str, width: int, rows: Sequence[tuple[object, ...]]) -> None:
+    row_of_marks = "(" + ", ".join("?" * width) + ")"
+    done = 0
+    for chunk in _CHUNKS:
+        query = f"{statement} VALUES {', '.join([row_of_marks] * chunk)}"
+        while len(rows) - done >= chunk:
+            database.execute(query, [value for row in rows[done : done + chunk] for value in row])
+            done += chunk

@@ -136,7 +136,7 @@ class RecordsProjection:
     """The newest snapshots into SQL. Compacted by the state table: hours of outage are one page per session."""
 
     name = "records"
-    every_s = 0.4
+    every_s = 1.0
 
     def __init__(self, journal: Journal, records: Records) -> None:
         self._journal = journal

@@ -34,6 +34,13 @@ def snapshots(records: Records, station: str) -> list[Snapshot]:
     ]
 
 
+def stations_elsewhere(records: Records, bridge: str) -> frozenset[str]:
+    """Stations last held by another bridge. Raises RecordsUnavailable."""
+    held = sa.select(tables.stations.c.id).where(tables.stations.c.bridge.not_in(["", bridge]))
+    with records.reading() as connection:
+        return frozenset(connection.execute(held).scalars())
+
+
 def _as(kind: type[Any], row: Any) -> Any:
     known = row._mapping
     fields = {name: known[name] for name in kind.__struct_fields__ if name in known}

@@ -13,12 +13,14 @@ import json
 import re
 from enum import StrEnum
 from itertools import accumulate
+from math import isinf
 from typing import Any, NamedTuple
 
 import msgspec
 
 MAX_ID = 255  # the specification says 36; longer ids are seen and echoed, absurd ones refused
 MAX_DEPTH = 64
+_MAX_INT = 2**63
 UNKNOWN_ID = "-1"  # 2.0.1 part 4 section 4.2.3: when the id could not be read
 
 _CALL, _RESULT, _ERROR = 2, 3, 4
@@ -134,7 +136,7 @@ def loose(raw: bytes) -> Any:
     """Any JSON value, taken leniently: integers of any length, control characters, what a parser chokes on.
     ``None`` when it is no JSON. The caller has looked at the depth."""
     try:
-        return msgspec.json.decode(raw)
+        return clean(msgspec.json.decode(raw))
     except BROKEN:
         return _mended_tree(raw)
 
@@ -148,7 +150,8 @@ _NUL = b"\\u0000"
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[\]{}]")
 _ACTION = re.compile(r"[A-Za-z0-9]{1,64}")
-_HEAD = re.compile(rb'\s*\[\s*(\d{1,3})\s*,\s*(?:"([^"\\]{1,255})"|(-?\d{1,15}))(?:\s*,\s*"([A-Za-z0-9]{1,64})")?')
+_ANSWER = re.compile(rb"\s*\[\s*[34]\s*(?:,|$)")
+_HEAD = re.compile(rb'\s*\[\s*\d{1,3}\s*,\s*(?:"([^"\\]{1,255})"|(-?\d{1,15}))(?:\s*,\s*"([A-Za-z0-9]{1,64})")?')
 _GAPS = re.compile(r'("(?:[^"\\]++|\\.)*+"?)|(:)\s*(?=[,}\]])|([\[,{])\s*(?:,\s*)+|,\s*(?=[\]}])', re.DOTALL)
 
 
@@ -183,12 +186,12 @@ def _read_broken(raw: bytes, why: str) -> Read:
 
 def head_of(raw: bytes) -> Unreadable:
     """What the first bytes say about id and action, for an answer to a frame that cannot be read in full."""
+    if _ANSWER.match(raw[:1000]):
+        return Unreadable("", "", ErrorCode.FRAMEWORK, "")
     found = _HEAD.match(raw[:1000])
     if found is None:
         return Unreadable(UNKNOWN_ID, "", ErrorCode.FRAMEWORK, "")
-    kind, text, number, action = found.groups()
-    if int(kind) in (_RESULT, _ERROR):
-        return Unreadable("", "", ErrorCode.FRAMEWORK, "")
+    text, number, action = found.groups()
     message_id: str | int = text.decode(errors="replace") if text is not None else int(number)
     return Unreadable(message_id, (action or b"").decode(), ErrorCode.FORMAT, "")
 
@@ -198,7 +201,7 @@ def _mended_tree(raw: bytes) -> Any:
     text = raw.decode(errors="replace").strip("\x00\ufeff \t\r\n")
     for candidate in (text, _GAPS.sub(_close_gap, text)):
         try:
-            return _clean(json.loads(candidate, strict=False, parse_int=_number, parse_constant=lambda name: None))
+            return clean(json.loads(candidate, strict=False, parse_int=_number, parse_constant=lambda name: None))
         except (ValueError, RecursionError):
             continue
     return None
@@ -215,16 +218,17 @@ def _number(digits: str) -> int | float:
     return int(digits) if len(digits) < 19 else float(digits[:400])
 
 
-def _clean(tree: Any) -> Any:
+def clean(tree: Any) -> Any:
+    """A tree that every store can take: no NUL, no half of a surrogate pair, no integer above 64 bits."""
     if isinstance(tree, str):
         return tree.replace("\x00", "").encode(errors="replace").decode() if not tree.isprintable() else tree
     if isinstance(tree, list):
-        return [_clean(item) for item in tree]
+        return [clean(item) for item in tree]
     if isinstance(tree, dict):
-        return {_clean(key): _clean(value) for key, value in tree.items()}
-    if isinstance(tree, float) and tree in (float("inf"), float("-inf")):
-        return None
-    return tree
+        return {clean(key): clean(value) for key, value in tree.items()}
+    if isinstance(tree, int) and not -_MAX_INT <= tree < _MAX_INT:
+        tree = float(tree) if tree.bit_length() < 1000 else None
+    return None if isinstance(tree, float) and isinf(tree) else tree
 
 
 def _misshapen(tree: Any, head: Unreadable) -> Unreadable:

@@ -22,6 +22,7 @@ from bridge.events import (
     TransactionEnded,
     TransactionStarted,
 )
+from bridge.ocpp import frames
 from bridge.ocpp.readings import moment, readings, whole_wh
 from bridge.ocpp.versions import Action, Context, Payload, Version, kept, utc_text
 
@@ -242,7 +243,7 @@ def _stop_reply(request: StopTransaction, events: tuple[AnyEvent, ...], context:
 
 
 def data_transfer(request: DataTransfer, context: Context) -> list[AnyEvent]:
-    data = request.data if isinstance(request.data, str) else msgspec.json.encode(request.data).decode()
+    data = request.data if isinstance(request.data, str) else msgspec.json.encode(frames.clean(request.data)).decode()
     return [
         DataTransferred(
             station=context.station,

@@ -14,6 +14,7 @@ import msgspec
 
 from bridge.access import Decision
 from bridge.events import AnyEvent, MessageReceived
+from bridge.ocpp import frames
 from bridge.session import Session
 
 
@@ -61,7 +62,7 @@ def kept(action: str) -> Action:
     """An action that is answered with an empty payload and kept whole."""
 
     def events(payload: dict[str, Any], context: Context) -> list[AnyEvent]:
-        at = context.received_at
+        at, payload = context.received_at, frames.clean(payload)
         return [MessageReceived(station=context.station, at=at, received_at=at, action=action, payload=payload)]
 
     return Action(dict[str, Any], events)

@@ -184,13 +184,12 @@ class _Instant:
             if field is None:
                 continue
             try:
-                value = float(sample.value)  # type: ignore[arg-type]  # None is caught
+                value = float(sample.value) * sample.scale * factor + offset  # type: ignore[arg-type]  # None is caught
             except (TypeError, ValueError, OverflowError):
                 value = nan
             if not field or not -MAX_MAGNITUDE < value < MAX_MAGNITUDE:  # false for NaN
                 self.unknown.append((sample.measurand or "value")[:60])
                 continue
-            value = value * sample.scale * factor + offset
             if is_begin and value == 0.0 and not keep_zero_begin:
                 continue
             known = ranks.get(field)

@@ -67,7 +67,7 @@ def _forms(key: bytes | None) -> list[bytes | None]:
         raw = bytes.fromhex(key.decode("ascii"))
     except ValueError:
         raw = key
-    digits = key.hex().encode()
+    digits = raw.hex().encode()
     return [key, raw, digits, digits.upper()]
 
 
@@ -82,10 +82,10 @@ class Brake:
 
     def is_on(self, address: str, now_s: float) -> bool:
         """Has this address failed too often lately?"""
-        return self._failures(address, now_s) >= self._burst
+        return self._failures(address, now_s) > self._burst - 1
 
     def failed(self, address: str, now_s: float) -> None:
-        self._spent[address] = (self._failures(address, now_s) + 1.0, now_s)
+        self._spent[address] = (min(self._failures(address, now_s) + 1.0, self._burst), now_s)
         self._spent.move_to_end(address)
         if len(self._spent) > self._max_addresses:
             self._spent.popitem(last=False)

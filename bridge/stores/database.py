@@ -88,13 +88,11 @@ def alembic_config(connection: Connection) -> Config:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+    except (sa.exc.DataError, sa.exc.IntegrityError, OverflowError) as error:
+        raise RecordsRejected(f"the records refuse this: {_reason(error)}") from error
+    except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
         raise RecordsUnavailable(f"the records do not answer: {_reason(error)}") from error
-    except (sa.exc.DataError, sa.exc.IntegrityError, sa.exc.StatementError, OverflowError) as error:
-        if isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
-            raise RecordsUnavailable(f"the records went away: {_reason(error)}") from error
-        if isinstance(error, sa.exc.ProgrammingError):
-            raise RecordsUnavailable(f"the records are not ready: {_reason(error)}") from error
+    except sa.exc.StatementError as error:  # a value that has no form in the database
         raise RecordsRejected(f"the records refuse this: {_reason(error)}") from error
 
 

@@ -150,7 +150,7 @@ def upgrade() -> None:
         sa.Column("tariff", sa.Text(), server_default="", nullable=False),
         sa.Column("stop_reason", sa.Text(), server_default="", nullable=False),
         sa.Column("seq_no", sa.BigInteger(), nullable=True),
-        sa.Column("review", sa.JSON(), server_default="[]", nullable=False),
+        sa.Column("review", sa.JSON(), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
     )

@@ -23,11 +23,13 @@ OURS = [name for name, service in SERVICES.items() if "build" in service]
 BROKER_USERS = ("bridge", "dashboard", "alerts", "chargers", "health")
 
 
-def wait_for(is_true: Callable[[], object], explain: Callable[[], str] = str, seconds: float = 15.0) -> None:
+def wait_for(
+    is_true: Callable[[], object], explain: Callable[[], str] = str, seconds: float = 15.0, every_s: float = 0.05
+) -> None:
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline, explain()
-        time.sleep(0.05)
+        time.sleep(every_s)
 
 
 @contextmanager

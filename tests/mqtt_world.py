@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from bridge import book as books
 from bridge.billing.price import Tariff
 from bridge.book import Book
+from bridge.events import utc_now
 from bridge.intake import Intake
 from bridge.journal import Journal
 from bridge.mqtt.client import MqttChargers
@@ -41,13 +43,21 @@ def on_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
 class World:
     """What a running bridge has, without OCPP."""
 
-    def __init__(self, path: Path, port: int, vendors: tuple[str, ...] = VENDORS, **settings: Any) -> None:
+    def __init__(
+        self,
+        path: Path,
+        port: int,
+        vendors: tuple[str, ...] = VENDORS,
+        journal: Journal | None = None,
+        **settings: Any,
+    ) -> None:
         settings = {"stations": {"unknown": "accept"}, **settings}
         self.settings = Settings(
-            bridge_name="test", chargers={"vendors": vendors}, mqtt={"port": port, "protocol": "auto"}, **settings
+            **{"bridge_name": path.name, "chargers": {"vendors": vendors}, "mqtt": {"port": port}, **settings}
         )
-        self.journal = Journal(path / "journal.db", commit_every_s=0.001)
+        self.journal = journal or Journal(path / "journal.db", commit_every_s=0.001)
         self.journal.open()
+        self.ahead = timedelta()  # how far the clock of this world runs ahead
         self.book = Book("test")
         self.book.restore(books.decode(row.body) for _, row in self.journal.read_state(0, 1_000_000))
         tariff = Tariff(
@@ -59,7 +69,15 @@ class World:
             vat_percent=Decimal(19),
         )
         self.intake = Intake(self.book, self.journal, Unknown.REJECT, tariff)
-        self.chargers = MqttChargers(self.settings, self.intake, load_mappings(self.settings.chargers))
+        self.chargers = MqttChargers(self.settings, self.intake, load_mappings(self.settings.chargers), self.now)
+
+    def now(self) -> datetime:
+        return utc_now() + self.ahead
+
+    def wait(self, seconds: float) -> None:
+        """Time passes at once."""
+        self.ahead += timedelta(seconds=seconds)
+        self.chargers.tick(self.now())
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[MqttChargers]:
@@ -82,7 +100,7 @@ class World:
         return [(entry.action, entry.frame) for _, entry in self.journal.read(0, 1_000_000)]
 
 
-async def until(is_true: Callable[[], object], within_s: float = 15.0) -> None:
+async def until(is_true: Callable[[], object], within_s: float = 10.0) -> None:
     deadline = time.monotonic() + within_s
     while not is_true():
         assert time.monotonic() < deadline, "it did not come true in time"
@@ -107,6 +125,74 @@ async def send(client: paho.Client, topic: str, payload: str | bytes, qos: int =
     sent = client.publish(topic, payload, qos=qos, retain=retain)
     await asyncio.to_thread(sent.wait_for_publish, 10)
     assert sent.is_published()
+
+
+class Spy:
+    """Stands between a client and its broker and reads the packets that the client sends."""
+
+    def __init__(self, broker_port: int, refuses_version_5: bool = False) -> None:
+        self.port = servers.free_port()
+        self.sent: list[bytes] = []  # every whole packet from the client
+        self.keeps_acks = False  # PUBACKs get lost on the way
+        self._broker_port = broker_port
+        self._refuses_version_5 = refuses_version_5
+        self._writers: list[asyncio.StreamWriter] = []
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Spy]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        try:
+            yield self
+        finally:
+            server.close()
+            self.cut()
+
+    @property
+    def acks(self) -> int:
+        return sum(packet[0] == 0x40 for packet in self.sent)
+
+    def cut(self) -> None:
+        """The line breaks."""
+        for writer in self._writers:
+            writer.close()
+        self._writers.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self._broker_port)
+        self._writers += [writer, to_writer]
+        back = asyncio.create_task(self._copy(to_reader, writer))
+        try:
+            while packet := await _packet(reader):
+                self.sent.append(packet)
+                if packet[0] == 0x10 and self._refuses_version_5 and packet[8] == 5:
+                    writer.write(b"\x20\x02\x00\x01")
+                    break
+                if not (packet[0] == 0x40 and self.keeps_acks):
+                    to_writer.write(packet)
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            await asyncio.sleep(0)
+            to_writer.close()
+            writer.close()
+            await asyncio.gather(back, return_exceptions=True)
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+        writer.close()
+
+
+async def _packet(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readexactly(1)
+    length = shift = 0
+    while True:
+        digit = await reader.readexactly(1)
+        head += digit
+        length |= (digit[0] & 127) << shift
+        shift += 7
+        if digit[0] < 128:
+            return head + await reader.readexactly(length)
 
 
 class KeptBroker:

@@ -208,7 +208,8 @@ class Link:
         self, client: paho.Client, _userdata: Any, flags: Any, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         if reason.is_failure:
-            _log.error("the broker refused us", reason=reason.getName(), user=self._settings.username)
+            is_version = reason.getName() == "Unsupported protocol version" and self._settings.protocol == "auto"
+            (_log.info if is_version else _log.error)("the broker refused our CONNECT", reason=reason.getName())
             return
         self._was_accepted = True
         is_v5 = client.protocol == _V5

@@ -32,7 +32,7 @@
 
   var SYMBOLS = { EUR: "€", USD: "$", GBP: "£" };
   var STATES = {
-    pending: "Waiting for energy", charging: "Charging", suspended: "Paused", finishing: "Finishing",
+    pending: "Waiting", charging: "Charging", suspended: "Paused", finishing: "Finishing",
     ended: "Ended", orphaned: "No stop seen"
   };
   var NONE = "–";
@@ -80,7 +80,8 @@
   functions.cwCompare = function (a, b) { return Number(a) - Number(b); };
   functions.cwWhen = function (params) {
     if (!params.value) { return NONE; }
-    return new Date(params.value).toLocaleString("en-GB", { day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit" });
+    var at = new Date(params.value), form = { day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit" };
+    return at.toLocaleString("en-GB", form).replace(",", "");
   };
 
   var cells = window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {};
@@ -118,6 +119,7 @@
 
   var connectors = new Map();  // "station/evse/connector" -> ConnectorView
   var alarms = new Map();  // id -> AlarmView
+  var hasFeed = false;
 
   function openSessions() {
     var count = 0;
@@ -127,6 +129,7 @@
   function isOpen(session) { return !!session && !session.ended_at && session.state !== "orphaned"; }
 
   function showCounts() {
+    if (!hasFeed) { return; }
     var worst = 5;
     alarms.forEach(function (alarm) { worst = Math.min(worst, alarm.priority); });
     setCount("sessions", String(openSessions()), "");

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pkgutil
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from importlib import import_module
 from types import ModuleType
@@ -12,10 +15,12 @@ from typing import Any
 import dash
 import structlog
 from dash import Dash
-from flask import Blueprint, Flask
+from flask import Flask, Response, request
 from flask_login import current_user
 
 import dashboard.pages
+from bridge.broker import BrokerClient
+from bridge.command_bus import CommandClient
 from bridge.events import utc_now
 from bridge.settings import Settings
 from bridge.stores.database import RecordsUnavailable
@@ -23,12 +28,16 @@ from bridge.stores.opening import open_telemetry
 from bridge.stores.people import People, Role, pepper, secret_key
 from bridge.stores.records import Records
 from bridge.stores.telemetry import TelemetryStore
-from dashboard import auth, components, health, security
+from dashboard import api, auth, components, health, security, stream
 from dashboard import services as doors
+from dashboard.live import Hub
 from dashboard.places import assets_folder
+from dashboard.summary import Figures
 
 _log = structlog.get_logger("dashboard")
-_SCRIPTS_BY_HAND = r"^(theme\.js|.*worker.*\.js)$"  # the head loads the first, a page the others
+THREADS_FOR_REQUESTS = 16  # every open browser holds one of the other threads with its stream
+_IN_THE_HEAD = r"^theme\.js$"
+_FOR_WORKERS = ["^worker"]  # loaded by the scripts themselves
 
 _INDEX = """<!doctype html>
 <html lang="en">
@@ -88,6 +97,19 @@ def _register_pages(app: Dash) -> list[components.Page]:
     return found
 
 
+def _say_not_found(server: Flask, pages: Sequence[components.Page]) -> None:
+    """Dash answers 200 for every address; one that is no page gets 404 with the same document."""
+    known = [re.compile(re.sub(r"<\w+>", "[^/]+", page.path) + "/?") for page in pages]
+
+    def honest(response: Response) -> Response:
+        is_page = request.endpoint in ("/", "/<path:path>") and response.status_code == 200
+        if is_page and not any(pattern.fullmatch(request.path) for pattern in known):
+            response.status_code = 404
+        return response
+
+    server.after_request(honest)
+
+
 def _build_dash(server: Flask, settings: Settings) -> Dash:
     dash.page_registry.clear()  # Dash keeps it per process; an app of ours has its own
     app = Dash(
@@ -96,7 +118,8 @@ def _build_dash(server: Flask, settings: Settings) -> Dash:
         use_pages=True,
         pages_folder="",
         assets_folder=str(assets_folder()),
-        assets_ignore=_SCRIPTS_BY_HAND,
+        assets_ignore=_IN_THE_HEAD,
+        assets_path_ignore=_FOR_WORKERS,
         serve_locally=True,
         suppress_callback_exceptions=True,  # pages' parts exist only while their page is shown
         title=settings.dashboard.title,
@@ -104,7 +127,9 @@ def _build_dash(server: Flask, settings: Settings) -> Dash:
         index_string=_INDEX,
     )
     app.init_app(server)  # before the pages: registering one asks for the running app
-    app.layout = _shell(settings, _register_pages(app))
+    pages = _register_pages(app)
+    app.layout = _shell(settings, pages)
+    _say_not_found(server, pages)
     return app
 
 
@@ -117,20 +142,34 @@ def _open_records(settings: Settings) -> Records:
     return records
 
 
+def _start_broker(settings: Settings, found: doors.Services) -> doors.Services:
+    """The live feed and the way for commands, each on a connection of its own; both wait for an absent broker."""
+    name = f"chargewatch-dashboard-{settings.bridge_name}-{os.getpid()}"
+    streams = max(1, settings.dashboard.threads - THREADS_FOR_REQUESTS)
+    jobs = Figures(found.records, found.telemetry).jobs()
+    hub = Hub(settings.mqtt, f"{name}-feed", streams, jobs, clock=found.now)
+    broker = BrokerClient(settings.mqtt, f"{name}-commands")
+    commands = CommandClient(broker)
+    hub.start()
+    broker.start()
+    return replace(found, hub=hub, commands=commands)
+
+
 def create_app(
     settings: Settings,
     *,
     records: Records | None = None,
     telemetry: TelemetryStore | None = None,
     people: People | None = None,
-    hub: Any = None,
-    commands: Any = None,
-    blueprints: Sequence[Blueprint] = (),
+    hub: Hub | None = None,
+    commands: CommandClient | None = None,
+    with_broker: bool = True,
     now: Callable[[], datetime] = utc_now,
 ) -> Flask:
     """Build the web process. Stores that are not given are opened as the settings say.
 
-    ``blueprints`` are further routes; they stand behind the gate unless ``security.OPEN_BLUEPRINTS`` names them.
+    ``with_broker`` starts the live feed and the command client; a caller that passes its own, or wants neither,
+    sets it to False.
     """
     records = records or _open_records(settings)
     found = doors.Services(
@@ -142,15 +181,18 @@ def create_app(
         hub=hub,
         commands=commands,
     )
+    if with_broker:
+        found = _start_broker(settings, found)
     server = Flask("dashboard", static_folder=None)
     server.secret_key = secret_key(settings)
     doors.install(server, found)
     csrf, limiter = security.install(server, settings, lambda: app.csp_hashes())
     auth.install(server, settings, limiter)
     health.install(server, limiter)
-    for blueprint in blueprints:
-        if blueprint.name in security.OPEN_BLUEPRINTS:
-            csrf.exempt(blueprint)  # no cookie opens it, so no other site can use one
-        server.register_blueprint(blueprint)
+    routes = api.blueprint()
+    csrf.exempt(routes)  # no cookie opens it, so no other site can use one
+    server.register_blueprint(routes)
+    if found.hub is not None:
+        server.register_blueprint(stream.blueprint(found.hub, now))
     app = _build_dash(server, settings)
     return server

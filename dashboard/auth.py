@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from dashboard.services import services
 PER_ADDRESS = "20 per minute; 200 per hour"
 PER_NAME = "10 per 15 minutes"
 _LOGIN_AT = "login_at"
+_BROWSER = "browser"
 _RANK = {Role.VIEWER: 1, Role.OPERATOR: 2, Role.ADMIN: 3}  # each includes the ones below it
 
 P = ParamSpec("P")
@@ -85,9 +87,15 @@ def _load(user_id: str) -> Account | None:
     if not number.isdecimal():
         return None
     user = services().people.user(int(number))
-    if user is None or not user.is_active or str(user.session_epoch) != epoch or _is_too_old():
+    if user is None or not user.is_active or str(user.session_epoch) != epoch:
         return None
-    return Account(user)
+    return None if _is_too_old() or session.get(_BROWSER) != _browser() else Account(user)
+
+
+def _browser() -> str:
+    """What a stolen cookie does not bring along. Flask-Login's own protection spares permanent sessions."""
+    said = f"{caller_address()}\n{request.headers.get('User-Agent', '')}"
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def _is_too_old() -> bool:
@@ -104,6 +112,7 @@ def _enter(user: User, how: str) -> None:
     g.pop("csrf_token", None)
     session.permanent = True
     session[_LOGIN_AT] = services().now().timestamp()
+    session[_BROWSER] = _browser()
     login_user(Account(user))
     audit(how, actor=user.name)
 

@@ -186,7 +186,7 @@ def _lay_axes(figure: go.Figure, curve: Curve, where: tzinfo, tops: Mapping[str,
         "ticklabelstandoff": 6,
     }
     figure.update_layout(
-        xaxis={"anchor": "y3", "title": {"text": title}, "nticks": 8, "tickformat": "%H:%M" if hours < 20 else None},
+        xaxis={"anchor": "y3", "title": {"text": title}, "nticks": 7, "tickangle": 0, "tickformat": "%H:%M" if hours < 20 else None},
         yaxis=shown | {"domain": _UPPER, "nticks": 5, "range": [0, tops.get("y", 1)]},
         yaxis2=hidden | {"overlaying": "y", "range": [0, 100]},
         yaxis3=shown | {"domain": _LOWER, "nticks": 3, "range": [0, tops.get("y3", 1)]},

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from flask import Flask, current_app
 
+from bridge.command_bus import CommandClient
 from bridge.settings import Settings
 from bridge.stores.people import People
 from bridge.stores.records import Records
 from bridge.stores.telemetry import TelemetryStore
+from dashboard.live import Hub
 
 _KEY = "chargewatch"
 
@@ -26,8 +27,8 @@ class Services:
     people: People
     telemetry: TelemetryStore
     now: Callable[[], datetime]
-    hub: Any = None
-    commands: Any = None
+    hub: Hub | None = None
+    commands: CommandClient | None = None
 
 
 def install(server: Flask, services: Services) -> None:

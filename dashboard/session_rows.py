@@ -75,12 +75,12 @@ def columns(is_open: bool) -> list[dict[str, Any]]:
         "field": "name",
         "headerName": "Station",
         "flex": 2,
-        "minWidth": 190,
+        "minWidth": 150,
         "cellRenderer": "CwPlace",
     }
-    state = {"field": "state", "headerName": "State", "width": 196, "cellRenderer": "CwState"}
+    state = {"field": "state", "headerName": "State", "width": 142, "cellRenderer": "CwState"}
     power = _number("power_w", "Power", 150, "cwKw(params)", cellRenderer="CwPower")
-    when = {"field": "ended", "headerName": "Ended", "width": 130, "valueFormatter": {"function": "cwWhen(params)"}}
+    when = {"field": "ended", "headerName": "Ended", "width": 150, "valueFormatter": {"function": "cwWhen(params)"}}
     if not is_open:
         when |= {"type": "rightAligned"}
     shared = [
@@ -101,8 +101,8 @@ def columns(is_open: bool) -> list[dict[str, Any]]:
     return [place, state, power, *shared] if is_open else [place, state, when, *shared]
 
 
-def options(is_open: bool) -> dict[str, Any]:
-    """Grid options: our theme, no animation, rows found by their session."""
+def options(is_tall: bool) -> dict[str, Any]:
+    """Grid options: our theme, no animation, rows found by their session; ``is_tall`` scrolls within itself."""
     shared: dict[str, Any] = {
         "theme": {"function": _THEME},
         "animateRows": False,
@@ -111,4 +111,4 @@ def options(is_open: bool) -> dict[str, Any]:
         "noRowsOverlayComponent": "CwNoRows",
         "asyncTransactionWaitMillis": 200,
     }
-    return shared if is_open else shared | {"domLayout": "autoHeight"}
+    return shared if is_tall else shared | {"domLayout": "autoHeight"}

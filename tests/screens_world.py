@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import math
+import shutil
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +19,8 @@ from pydantic import SecretStr
 from bridge.book import Connector, Station
 from bridge.events import ConnectorStatus, EnergySource
 from bridge.session import Session, SessionState
-from bridge.settings import Dashboard, Records as RecordsSettings, Settings
+from bridge.settings import Dashboard, Settings
+from bridge.settings import Records as RecordsSettings
 from bridge.stores import tables
 from bridge.stores.people import People, Role
 from bridge.stores.records import Records, Site
@@ -25,10 +30,16 @@ NOW = datetime(2026, 11, 23, 14, 32, 7, tzinfo=UTC)
 STARTED = NOW - timedelta(minutes=74)
 PASSWORD = "a calm wall at noon"
 PEPPER = b"pepper of the tests"
-HOSTILE = '<script>alert(1)</script><img src=x onerror=alert(2)>"\'\u202e'
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'\u202e"
 
 DELIVERED_WH = 60_318  # what the curve below adds up to
-LIVE, ENDED, ORPHAN, SILENT, EVIL = "24f118a039171c02", "5b0c19e0a7d24411", "77a1c9d02b5e6f10", "0d8e4f6a1b2c3d4e", "e9e9e9e9e9e9e9e9"
+LIVE, ENDED, ORPHAN, SILENT, EVIL = (
+    "24f118a039171c02",
+    "5b0c19e0a7d24411",
+    "77a1c9d02b5e6f10",
+    "0d8e4f6a1b2c3d4e",
+    "e9e9e9e9e9e9e9e9",
+)
 
 
 class World(NamedTuple):
@@ -102,14 +113,25 @@ def empty_world(folder: Path) -> World:
 
 
 def seeded_world(folder: Path) -> World:
+    """A copy of one world that is made once: hashing passwords takes its time."""
+    shutil.copy(_template() / "records.db", folder)
+    world = empty_world(folder)
+    _draw(world.telemetry)
+    return world
+
+
+@cache
+def _template() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="screens-world-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     world = empty_world(folder)
     for role in Role:
         world.people.create_user(str(role), role, NOW, PASSWORD)
     _place(world.records)
     world.records.upsert(_stations(), _connectors(), _sessions())
-    _draw(world.telemetry)
     _raise_alarms(world.records)
-    return world
+    world.records.close()
+    return folder
 
 
 def _place(records: Records) -> None:
@@ -158,35 +180,80 @@ def _connectors() -> list[Connector]:
 def _sessions() -> list[Session]:
     def make(id: str, station: str, started: datetime, **more: object) -> Session:
         known = {"evse": 1, "transaction_id": id[:6], "token": "04A2B9C17F21", "tariff": "default-1", "revision": 1}
-        return Session(**(known | {"id": id, "station": station, "started_at": started, "start_received_at": started} | more))
+        return Session(
+            **(known | {"id": id, "station": station, "started_at": started, "start_received_at": started} | more)
+        )
 
     return [
         make(
-            LIVE, "AIR-02", STARTED, state=SessionState.CHARGING, meter_start_wh=8_214_330, meter_last_wh=8_214_330 + DELIVERED_WH,
-            energy_wh=DELIVERED_WH, power_w=44_297.0, power_max_w=53_700.0, soc_start_percent=21.0, soc_percent=66.0,
-            sample_at=NOW - timedelta(seconds=3), sample_received_at=NOW - timedelta(seconds=2), charging_s=4_400,
-            cost=f"{DELIVERED_WH * 0.00049:.2f}", seq_no=446,
+            LIVE,
+            "AIR-02",
+            STARTED,
+            state=SessionState.CHARGING,
+            meter_start_wh=8_214_330,
+            meter_last_wh=8_214_330 + DELIVERED_WH,
+            energy_wh=DELIVERED_WH,
+            power_w=44_297.0,
+            power_max_w=53_700.0,
+            soc_start_percent=21.0,
+            soc_percent=66.0,
+            sample_at=NOW - timedelta(seconds=3),
+            sample_received_at=NOW - timedelta(seconds=2),
+            charging_s=4_400,
+            cost=f"{DELIVERED_WH * 0.00049:.2f}",
+            seq_no=446,
         ),
         make(
-            ENDED, "HAR-03", NOW - timedelta(hours=5), state=SessionState.ENDED, meter_start_wh=1_000_000,
-            meter_last_wh=1_018_400, meter_stop_wh=1_018_400, energy_wh=18_400, power_max_w=11_040.0,
-            ended_at=NOW - timedelta(hours=3, minutes=14), stop_received_at=NOW - timedelta(hours=3, minutes=14),
-            charging_s=6_300, cost="9.02", stop_reason="EVDisconnected",
+            ENDED,
+            "HAR-03",
+            NOW - timedelta(hours=5),
+            state=SessionState.ENDED,
+            meter_start_wh=1_000_000,
+            meter_last_wh=1_018_400,
+            meter_stop_wh=1_018_400,
+            energy_wh=18_400,
+            power_max_w=11_040.0,
+            ended_at=NOW - timedelta(hours=3, minutes=14),
+            stop_received_at=NOW - timedelta(hours=3, minutes=14),
+            charging_s=6_300,
+            cost="9.02",
+            stop_reason="EVDisconnected",
         ),
         make(
-            ORPHAN, "MILL/1", NOW - timedelta(hours=20), state=SessionState.ORPHANED, energy_wh=4_100, cost="2.01",
-            energy_source=EnergySource.POWER_INTEGRAL, review=("superseded: another session began on its connector",),
+            ORPHAN,
+            "MILL/1",
+            NOW - timedelta(hours=20),
+            state=SessionState.ORPHANED,
+            energy_wh=4_100,
+            cost="2.01",
+            energy_source=EnergySource.POWER_INTEGRAL,
+            review=("superseded: another session began on its connector",),
         ),
         make(SILENT, "MILL/1", NOW - timedelta(minutes=41), state=SessionState.PENDING, energy_wh=0),
         make(
-            EVIL, "evil", NOW - timedelta(minutes=12), state=SessionState.CHARGING, energy_wh=900, power_w=7_000.0,
-            token=HOSTILE, review=(HOSTILE,), stop_reason=HOSTILE, cost="0.44", tariff=HOSTILE,
+            EVIL,
+            "evil",
+            NOW - timedelta(minutes=12),
+            state=SessionState.CHARGING,
+            energy_wh=900,
+            power_w=7_000.0,
+            token=HOSTILE,
+            review=(HOSTILE,),
+            stop_reason=HOSTILE,
+            cost="0.44",
+            tariff=HOSTILE,
         ),
         *(
             make(
-                f"{number:016x}", "HAR-03", NOW - timedelta(days=1, hours=number), state=SessionState.ENDED,
-                energy_wh=7_000 + 310 * number, cost=f"{3.4 + 0.15 * number:.2f}", power_max_w=11_000.0,
-                ended_at=NOW - timedelta(days=1, hours=number) + timedelta(minutes=52), stop_reason="Local",
+                f"{number:016x}",
+                "HAR-03",
+                NOW - timedelta(days=1, hours=number),
+                state=SessionState.ENDED,
+                energy_wh=7_000 + 310 * number,
+                cost=f"{3.4 + 0.15 * number:.2f}",
+                power_max_w=11_000.0,
+                ended_at=NOW - timedelta(days=1, hours=number) + timedelta(minutes=52),
+                stop_reason="Local",
                 charging_s=2_900,
             )
             for number in range(1, 61)
@@ -231,32 +298,87 @@ def _tell(store: FakeTelemetry) -> None:
 
     known = {"transaction_id": LIVE[:6]}
     note(-0.6, "StatusChanged", "StatusNotification", status="Preparing")
-    note(-0.4, "TokenPresented", "Authorize", token="04A2B9C17F21", accepted=True, cause="on the list, group Fleet North")
+    note(
+        -0.4, "TokenPresented", "Authorize", token="04A2B9C17F21", accepted=True, cause="on the list, group Fleet North"
+    )
     note(0, "TransactionStarted", "TransactionEvent", meter_start_wh=8_214_330, **known)
     note(0.5, "TransactionUpdated", "TransactionEvent", charging_state="Charging", seq_no=1, **known)
-    note(49, "DeviceEventNotified", "NotifyEvent", component="ConnectorCable", variable="Temperature", value="78",
-         trigger="Alerting", tech_info="cable derates to 22 kW")
-    note(53, "DeviceEventNotified", "NotifyEvent", component="ConnectorCable", variable="Temperature", value="61", cleared=True)
+    note(
+        49,
+        "DeviceEventNotified",
+        "NotifyEvent",
+        component="ConnectorCable",
+        variable="Temperature",
+        value="78",
+        trigger="Alerting",
+        tech_info="cable derates to 22 kW",
+    )
+    note(
+        53,
+        "DeviceEventNotified",
+        "NotifyEvent",
+        component="ConnectorCable",
+        variable="Temperature",
+        value="61",
+        cleared=True,
+    )
     note(66, "StatusChanged", "StatusNotification", station="evil", status="Faulted", error_code=HOSTILE, info=HOSTILE)
     note(67, "DataTransferred", HOSTILE, station="evil", vendor_id=HOSTILE, data=HOSTILE * 40)
 
 
 def _raise_alarms(records: Records) -> None:
     rows = [
-        ("connector_faulted", "HAR-03/1", "HAR-03", 1, "unacknowledged", "Harbour East 03: ground failure",
-         "The connector is locked out; the driver cannot start again.", "Send a technician; move the driver to bay 5.", 0.7),
-        ("station_offline", "MILL/1", "MILL/1", 2, "unacknowledged", "Mill Lane 1 is offline",
-         "Sessions go on unseen; values arrive when it is back.", "Check the site's link and the station's modem.", 6.0),
+        (
+            "connector_faulted",
+            "HAR-03/1",
+            "HAR-03",
+            1,
+            "unacknowledged",
+            "Harbour East 03: ground failure",
+            "The connector is locked out; the driver cannot start again.",
+            "Send a technician; move the driver to bay 5.",
+            0.7,
+        ),
+        (
+            "station_offline",
+            "MILL/1",
+            "MILL/1",
+            2,
+            "unacknowledged",
+            "Mill Lane 1 is offline",
+            "Sessions go on unseen; values arrive when it is back.",
+            "Check the site's link and the station's modem.",
+            6.0,
+        ),
         ("connector_faulted", "evil/1", "evil", 3, "acknowledged", HOSTILE, HOSTILE, HOSTILE, 12.0),
-        ("session_interrupted", "HAR-03/1", "HAR-03", 3, "normal", "Harbour East 03: session interrupted",
-         "The driver left with less energy than asked for.", "Call the driver.", 300.0),
+        (
+            "session_interrupted",
+            "HAR-03/1",
+            "HAR-03",
+            3,
+            "normal",
+            "Harbour East 03: session interrupted",
+            "The driver left with less energy than asked for.",
+            "Call the driver.",
+            300.0,
+        ),
     ]
     with records.writing() as connection:
         for rule, subject, station, priority, state, title, consequence, action, minutes in rows:
-            connection.execute(sa.insert(tables.alarms).values(
-                rule=rule, subject=subject, station=station, evse=1, priority=priority, state=state, title=title,
-                consequence=consequence, action=action, raised_at=NOW - timedelta(minutes=minutes),
-                acknowledged_by="operator" if state == "acknowledged" else "",
-                acknowledged_at=NOW - timedelta(minutes=8) if state == "acknowledged" else None,
-                cleared_at=NOW - timedelta(minutes=250) if state == "normal" else None,
-            ))
+            connection.execute(
+                sa.insert(tables.alarms).values(
+                    rule=rule,
+                    subject=subject,
+                    station=station,
+                    evse=1,
+                    priority=priority,
+                    state=state,
+                    title=title,
+                    consequence=consequence,
+                    action=action,
+                    raised_at=NOW - timedelta(minutes=minutes),
+                    acknowledged_by="operator" if state == "acknowledged" else "",
+                    acknowledged_at=NOW - timedelta(minutes=8) if state == "acknowledged" else None,
+                    cleared_at=NOW - timedelta(minutes=250) if state == "normal" else None,
+                )
+            )

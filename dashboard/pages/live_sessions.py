@@ -20,6 +20,7 @@ NAME = "Live sessions"
 ORDER = 10
 
 _PAGE_SIZE = 50
+_MOST_AS_A_WHOLE = 15  # more rows than this scroll inside the grid, which then draws only what is seen
 _OPEN, _ENDED = "open", "ended"
 
 
@@ -142,6 +143,7 @@ def _select(name: str, label: str, options: list[tuple[str, str]], chosen: str) 
 
 
 def _grid(asked: Asked, rows: list[dict[str, Any]]) -> Child:
+    is_tall = asked.show == _OPEN and len(rows) > _MOST_AS_A_WHOLE
     return html.Div(
         dash_ag_grid.AgGrid(
             id="session-grid",
@@ -150,8 +152,8 @@ def _grid(asked: Asked, rows: list[dict[str, Any]]) -> Child:
             defaultColDef={"sortable": True, "resizable": True, "suppressMovable": True},
             getRowId="params.data.id",
             className="",
-            dashGridOptions=session_rows.options(is_open=asked.show == _OPEN),
-            style={"height": "calc(100vh - 150px)", "minHeight": "320px"} if asked.show == _OPEN else {"height": None},
+            dashGridOptions=session_rows.options(is_tall),
+            style={"height": "calc(100vh - 150px)", "minHeight": "320px"} if is_tall else {"height": None},
         ),
         className="grid-card",
     )

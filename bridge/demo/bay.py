@@ -208,10 +208,16 @@ class Bay:
         return True
 
     def rejoin(self, at: float) -> None:
-        """The station starts anew with a car at the bay: its session begins now, its battery is as it is."""
+        """The station starts anew with a car at the bay: its session begins now, its battery is as it is.
+
+        A car that was full is a little less so, or its session would never see any energy.
+        """
         self._happened = []
         self._last = max(self._last, at)
         if self.has_transaction:
+            if self.status is Status.SUSPENDED_EV and self.visit is not None:
+                self.soc_percent = self.visit.soc_target - 3.0 * self._rng.random() ** 2
+                self.status, self._power_since = Status.CHARGING, at
             self._start_wh, self.began_at = self.register_wh, at
             self._happened.append(Began(at, self.token, self.reading(at)))
 
@@ -233,10 +239,6 @@ class Bay:
             self.soc_percent if self.visit is not None and self.has_transaction else None,
             int(self.register_wh) - int(self._start_wh),
         )
-
-    @property
-    def lived_until(self) -> float:
-        return self._last
 
     @property
     def rated_demand_w(self) -> float:

@@ -6,9 +6,9 @@ true. The bays are left as they stand now, so that the live fleet goes on with t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from itertools import chain, islice
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -23,7 +23,7 @@ from bridge.stores.records import Records
 from bridge.stores.telemetry import Batch, Occurrence, Sample, TelemetryStore
 
 DAYS = 8
-_CHUNK = 20_000
+_CHUNK = 6_000
 _AC_SAMPLE_S, _DC_SAMPLE_S = 600.0, 300.0
 _AC_STEP_S, _DC_STEP_S = 150.0, 60.0
 _to_json = msgspec.json.Encoder().encode
@@ -45,7 +45,7 @@ class _Past(NamedTuple):
 
 
 def past_of(station: str, evse: int, bay: Bay, until: float, tariff: Tariff) -> Iterator[Row]:
-    """Let ``bay`` live up to ``until``; yields samples and occurrences, and each session once it has ended.
+    """Let ``bay`` live up to ``until`` at coarse steps; yields samples, occurrences, and each session as it ends.
 
     The visit that is still running has samples but no session: its session begins when the station connects.
     """
@@ -74,29 +74,36 @@ def past_of(station: str, evse: int, bay: Bay, until: float, tariff: Tariff) -> 
     bay.step_s = 5.0
 
 
+def simulate_past(bays: Mapping[BayKey, Bay], until: Mapping[BayKey, datetime], tariff: Tariff) -> list[Row]:
+    """The past of all bays, each up to its own ``until``."""
+    return [
+        row
+        for (station, evse), bay in bays.items()
+        for row in past_of(station, evse, bay, until[station, evse].timestamp(), tariff)
+    ]
+
+
 def write_past(
-    bays: Mapping[BayKey, Bay], until: datetime, tariff: Tariff, records: Records, telemetry: TelemetryStore
+    rows: Iterable[Row], records: Records, telemetry: TelemetryStore, is_wanted: Callable[[], bool] = lambda: True
 ) -> int:
-    """Write the past of all bays and roll it up; returns the number of sessions."""
-    at, count = until.timestamp(), 0
-    first = min(_time(bay.lived_until) for bay in bays.values())
-    rows = chain.from_iterable(past_of(station, evse, bay, at, tariff) for (station, evse), bay in bays.items())
-    while chunk := list(islice(rows, _CHUNK)):
-        count += _write(chunk, records, telemetry)
-    telemetry.roll_up(_quarter(first), _quarter(until) + timedelta(minutes=15))
+    """Write the past and roll it up, in pieces so that others can write too; returns the number of sessions.
+
+    Ends early once ``is_wanted`` says no. The sessions have no ``stop_received_at``, for nothing was received:
+    so the alarm process raises nothing about the past.
+    """
+    count, times, source = 0, [], iter(rows)
+    while is_wanted() and (chunk := list(islice(source, _CHUNK))):
+        sessions = [row for row in chunk if isinstance(row, Session)]
+        samples = [row for row in chunk if isinstance(row, Sample)]
+        records.upsert(sessions=sessions)
+        telemetry.write(Batch(samples=samples, occurrences=[row for row in chunk if isinstance(row, Occurrence)]))
+        count += len(sessions)
+        times += [sample.at for sample in samples]
+    day = min(times, default=None)
+    while day is not None and is_wanted() and day <= max(times):
+        telemetry.roll_up(_quarter(day), _quarter(day) + timedelta(days=1))
+        day += timedelta(days=1)
     return count
-
-
-def _write(rows: list[Row], records: Records, telemetry: TelemetryStore) -> int:
-    sessions = [row for row in rows if isinstance(row, Session)]
-    records.upsert(sessions=sessions)
-    telemetry.write(
-        Batch(
-            samples=[row for row in rows if isinstance(row, Sample)],
-            occurrences=[row for row in rows if isinstance(row, Occurrence)],
-        )
-    )
-    return len(sessions)
 
 
 def absent_station(station: str, protocol: str, bridge: str, now: datetime, away: timedelta) -> Station:
@@ -151,7 +158,6 @@ def _session(past: _Past, id: str, began: Began, stopped: Stopped, samples: list
         started_at=start,
         start_received_at=start,
         ended_at=end,
-        stop_received_at=end,
         meter_start_wh=began.reading.register_wh,
         meter_last_wh=stopped.reading.register_wh,
         meter_stop_wh=stopped.reading.register_wh,

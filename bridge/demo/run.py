@@ -38,6 +38,9 @@ async def run_demo(
     now = time.time()
     absent = fleet.never_online
     stations = {s.plan.id: s for s in make_stations(fleet, dict(bays), meter_interval_s) if s.plan.id not in absent}
+    for scene in fleet.scenes:
+        if scene.what == "fault" and not scene.after_s:
+            bays[scene.station, scene.evse].break_down(now, make_trouble(scene, TROUBLES))
     for station in stations.values():
         station.rejoin(now)
     links = {id: _link(station, url, tally) for id, station in stations.items()}
@@ -49,7 +52,7 @@ async def run_demo(
                 bays[plan.id, plan.connector].rejoin(now)
                 tasks.create_task(run_charger(plan, bays[plan.id, plan.connector], *broker))
         for scene in fleet.scenes:
-            if scene.station not in absent:
+            if scene.after_s:
                 tasks.create_task(_play(scene, links[scene.station]))
 
 

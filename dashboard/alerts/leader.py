@@ -74,8 +74,8 @@ class Lease:
         if not connection.execute(sa.select(missing)).scalar():
             return False
         row = {"name": self._name, "holder": self.holder, "expires_at": now + timedelta(seconds=self.life_s)}
-        insert = _insert(connection).values(row).on_conflict_do_nothing()
-        return connection.execute(insert).rowcount == 1
+        insert = _insert(connection).values(row).on_conflict_do_nothing().returning(leases.c.name)
+        return connection.execute(insert).first() is not None
 
     def _is_ours(self) -> sa.ColumnElement[bool]:
         return (leases.c.name == self._name) & (leases.c.holder == self.holder)

@@ -26,6 +26,7 @@ DAYS = 8
 _CHUNK = 6_000
 _AC_SAMPLE_S, _DC_SAMPLE_S = 600.0, 300.0
 _AC_STEP_S, _DC_STEP_S = 150.0, 60.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _to_json = msgspec.json.Encoder().encode
 
 Row = Session | Sample | Occurrence
@@ -99,9 +100,9 @@ def write_past(
         telemetry.write(Batch(samples=samples, occurrences=[row for row in chunk if isinstance(row, Occurrence)]))
         count += len(sessions)
         times += [sample.at for sample in samples]
-    day = min(times, default=None)
-    while day is not None and is_wanted() and day <= max(times):
-        telemetry.roll_up(_quarter(day), _quarter(day) + timedelta(days=1))
+    day, last = _quarter(min(times, default=_EPOCH)), max(times, default=_EPOCH)
+    while times and is_wanted() and day <= last:
+        telemetry.roll_up(day, day + timedelta(days=1))
         day += timedelta(days=1)
     return count
 

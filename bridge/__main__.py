@@ -8,6 +8,7 @@ import gc
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -17,12 +18,12 @@ import structlog
 from bridge import book as books
 from bridge.access import Directory
 from bridge.billing.price import Tariff
-from bridge.book import Book
+from bridge.book import Book, Snapshot
 from bridge.broker import BrokerClient
 from bridge.commander import Commander
 from bridge.events import StationDisconnected, to_us, utc_now
 from bridge.health import HealthServer, serve_health
-from bridge.intake import Frame, Intake
+from bridge.intake import Frame, Intake, state_rows
 from bridge.journal import Journal
 from bridge.live import BridgeView, bridge_topic
 from bridge.logs import configure_logs
@@ -39,6 +40,8 @@ from bridge.stores.records import Records, RecordsUnavailable
 
 _log = structlog.get_logger("bridge")
 _DIRECTORY = "directory"  # the last copy of who may come in, kept beside the journal
+_TICK_S = 0.1
+_CHECKPOINT_S = 1.0
 _BEAT_S = 15.0
 _REFRESH_S = 3.0
 _HOUR_S = 3600.0
@@ -75,7 +78,7 @@ class Bridge:
         will = (bridge_topic(self._name), last_will(self._name))
         self._broker = BrokerClient(settings.mqtt, f"chargewatch-bridge-{self._name}", will)
         self._commander = Commander(self._broker, self._ocpp)
-        self._publisher = Publisher(self._broker, self._journal, self._name, self._describe)
+        self._publisher = Publisher(self._broker, self._name, self._describe)
         self._runners = [
             Runner(self._journal, RecordsProjection(self._journal, self._records)),
             Runner(
@@ -87,6 +90,9 @@ class Bridge:
         self._stop = asyncio.Event()
         self._flush_due = False
         self._failed = False
+        self._uncommitted: deque[tuple[int, list[Snapshot]]] = deque()  # for the live state, when durable
+        self._unsaved: dict[str, Snapshot] = {}  # for the next checkpoint
+        self._checkpoint_at = 0.0
 
     async def run(self, on_ready: Callable[[int], None] = lambda port: None) -> None:
         """Run until SIGTERM, SIGINT or a failed journal (JournalFailed). ``on_ready`` gets the OCPP port."""
@@ -102,6 +108,7 @@ class Bridge:
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [
+                    tasks.create_task(_every(_TICK_S, self._tick)),
                     tasks.create_task(_every(_BEAT_S, self._beat)),
                     tasks.create_task(_every(_REFRESH_S, self._refresh)),
                     tasks.create_task(_every(_HOUR_S, self._expire)),
@@ -116,7 +123,9 @@ class Bridge:
 
     def _prepare(self) -> None:
         self._journal.open()
-        self._book.restore(books.decode(row.body) for _, row in self._journal.read_state(0, 1_000_000_000))
+        applied = self._intake.recover()
+        if applied:
+            _log.info("entries behind the checkpoint applied again", entries=applied)
         self._intake.directory = self._kept_directory()
         with contextlib.suppress(RecordsUnavailable):
             self._records.migrate()
@@ -128,6 +137,7 @@ class Bridge:
 
     def _start(self) -> HealthServer:
         self._disconnect_all("bridge restarted")
+        self._publisher.offer(self._book.everything())
         self._journal.on_commit = self._committed
         for runner in self._runners:
             runner.start()
@@ -141,6 +151,8 @@ class Bridge:
         await self._ocpp.stop(2.0)
         await self._mqtt.stop()
         self._disconnect_all("bridge stopped")
+        self._hand_out()
+        self._checkpoint()
         await asyncio.to_thread(self._journal.close)
         for runner in self._runners:
             await asyncio.to_thread(runner.stop)
@@ -178,13 +190,37 @@ class Bridge:
         committed = self._journal.committed
         self._ocpp.flush(committed)
         self._mqtt.flush(committed)
+        self._publish_committed()
         for runner in self._runners:
             runner.wake()
 
     # from time to time
 
+    async def _tick(self) -> None:
+        """What changed goes to the live state once it is durable, and every second into a checkpoint."""
+        self._hand_out()
+        if self._loop.time() - self._checkpoint_at >= _CHECKPOINT_S:
+            self._checkpoint()
+
+    def _hand_out(self) -> None:
+        changed = self._intake.take_changes(utc_now())
+        if changed:
+            self._uncommitted.append((self._journal.head, changed))
+            self._unsaved |= {books.key_of(snapshot): snapshot for snapshot in changed}
+        self._publish_committed()
+
+    def _publish_committed(self) -> None:
+        while self._uncommitted and self._uncommitted[0][0] <= self._journal.committed:
+            self._publisher.offer(self._uncommitted.popleft()[1])
+
+    def _checkpoint(self) -> None:
+        self._checkpoint_at = self._loop.time()
+        if self._unsaved:
+            unsaved, self._unsaved = self._unsaved, {}
+            self._journal.put_state(state_rows(unsaved.values()))
+
     async def _beat(self) -> None:
-        self._intake.beat(utc_now())
+        self._book.beat()
 
     async def _refresh(self) -> None:
         with contextlib.suppress(RecordsUnavailable):
@@ -208,7 +244,7 @@ class Bridge:
     def _expire_now(self) -> None:
         now = utc_now()
         horizon = to_us(now - timedelta(days=self._settings.journal.keep_days))
-        dropped = self._journal.expire(horizon, [runner.name for runner in self._runners])
+        dropped = self._journal.expire(horizon, of_entries=TelemetryProjection.name, of_state=RecordsProjection.name)
         kept = self._settings.telemetry
         with contextlib.suppress(Exception):
             self._telemetry.expire(now, kept.raw_days, kept.frame_days, kept.rollup_days)

@@ -1,7 +1,7 @@
 """The book: what we know of every station, connector and recent session, in memory. No I/O, no clock.
 
-``apply`` takes one event and returns the snapshots it changed; the intake journals them with the event, so
-after a crash the book is read back with ``restore`` and nothing is derived twice.
+``apply`` takes one event; ``take_changed`` hands out the newest snapshots of what changed since the last call.
+Written down with the events behind them, they bring the book back after a crash (``restore``, then ``apply``).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bridge.events import (
     TransactionStarted,
     TransactionUpdated,
 )
-from bridge.session import OPEN_STATES, STATUS_TRIGGERS, Session, SessionState, Trigger
+from bridge.session import STATUS_TRIGGERS, Session, SessionState
 
 LATE_AFTER = timedelta(seconds=60)  # an older reading came by a queue: kept at its own time, never shown as live
 _RECENT = 50  # sessions per station remembered, so that a stop or start sent twice is known
@@ -78,6 +78,7 @@ class Connector(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
 
 Snapshot = Station | Connector | Session
 ConnectorKey = tuple[str, int, int]
+EvseKey = tuple[str, int]
 
 _decoder: msgspec.msgpack.Decoder[Snapshot] = msgspec.msgpack.Decoder(Snapshot)
 _encoder = msgspec.msgpack.Encoder()
@@ -123,9 +124,11 @@ class Book:
         self.stations: dict[str, Station] = {}
         self.connectors: dict[ConnectorKey, Connector] = {}
         self.sessions: dict[str, dict[str, Session]] = {}  # station -> id -> session, oldest first
-        self._evse_connectors: dict[tuple[str, int], list[int]] = {}
-        self._seen_ids: set[str] = set()
-        self._apply: dict[type[AnyEvent], Callable[[Any], list[Snapshot]]] = {
+        self._evse_connectors: dict[EvseKey, list[int]] = {}
+        self._open: dict[EvseKey, str] = {}  # the id of the session open on an EVSE
+        self._seen_at: dict[str, tuple[datetime, float | None]] = {}  # and the clock's error
+        self._changed: dict[object, Snapshot] = {}
+        self._apply: dict[type[AnyEvent], Callable[[Any], None]] = {
             StationConnected: self._connected,
             StationDisconnected: self._disconnected,
             StationBooted: self._booted,
@@ -157,19 +160,27 @@ class Book:
             return self.connectors.get((snapshot.station, snapshot.evse, snapshot.connector))
         return self.stations.get(snapshot.id)
 
-    def apply(self, event: AnyEvent) -> list[Snapshot]:
-        """Advance by one event; returns what changed. An event that says nothing new changes only last_seen."""
+    def apply(self, event: AnyEvent) -> None:
+        """Advance by one event. One that says nothing new changes only when the station was last seen."""
         handler = self._apply.get(type(event))
-        changed = handler(event) if handler else []
-        self._seen(event)
-        return changed
+        if handler is not None:
+            handler(event)
+        self._see(event)
+
+    def take_changed(self) -> list[Snapshot]:
+        """What changed since the last call, each thing once, as it is now."""
+        changed, self._changed = self._changed, {}
+        return list(changed.values())
+
+    def everything(self) -> list[Snapshot]:
+        """All that is known, for a reader that starts from nothing."""
+        recent = [session for of_station in self.sessions.values() for session in of_station.values()]
+        return [*self.stations.values(), *self.connectors.values(), *recent]
 
     def open_session(self, station: str, evse: int) -> Session | None:
         """The session now open on an EVSE."""
-        for session in reversed(self.sessions.get(station, {}).values()):
-            if session.evse == evse and session.is_open:
-                return session
-        return None
+        id = self._open.get((station, evse))
+        return None if id is None else self.sessions[station][id]
 
     def find_session(self, station: str, transaction_id: str) -> Session | None:
         """The newest session under a transaction id."""
@@ -178,62 +189,70 @@ class Book:
                 return session
         return None
 
+    def session_for(self, event: MeterSampled) -> Session | None:
+        """The session a reading belongs to: by transaction, else the one open on its EVSE."""
+        if event.session_id:
+            found = self.sessions.get(event.station, {}).get(event.session_id)
+            if found is not None:
+                return found
+        if event.transaction_id and not _is_placeholder(event.transaction_id):
+            found = self.find_session(event.station, event.transaction_id)
+            if found is not None:
+                return found
+        return None if event.evse is None else self.open_session(event.station, event.evse)
+
     # stations
 
     def _station(self, event: Event) -> Station:
         return self.stations.get(event.station) or Station(id=event.station, bridge=self._bridge)
 
-    def _put_station(self, station: Station) -> list[Snapshot]:
-        station = replace(station, revision=station.revision + 1)
-        self.stations[station.id] = station
-        return [station]
+    def _change_station(self, station: Station, **changes: Any) -> None:
+        station = replace(station, revision=station.revision + 1, **changes)
+        self.stations[station.id] = self._changed[station.id] = station
 
-    def _seen(self, event: AnyEvent) -> None:
-        """Memory only, and journaled on the beat: a write per message would double the work for one time."""
+    def _see(self, event: AnyEvent) -> None:
+        """Noted aside, and written into the station on the beat: a snapshot per message would be work for one time."""
         station = self.stations.get(event.station)
-        if station is None or isinstance(event, StationDisconnected):
-            return
-        skew_s = _skew_s(station.clock_skew_s, event)
-        self.stations[event.station] = replace(station, last_seen_at=event.received_at, clock_skew_s=skew_s)
-        self._seen_ids.add(event.station)
+        if station is not None:
+            known = self._seen_at.get(event.station)
+            skew_s = station.clock_skew_s if known is None else known[1]
+            self._seen_at[event.station] = event.received_at, _skew_s(skew_s, event)
 
-    def seen_since_last_beat(self) -> list[Snapshot]:
-        """Stations heard since the last call, as new snapshots."""
-        seen, self._seen_ids = self._seen_ids, set()
-        return [changed for name in seen for changed in self._put_station(self.stations[name])]
+    def beat(self) -> None:
+        """Write into the stations when they were last heard."""
+        seen, self._seen_at = self._seen_at, {}
+        for station, (at, skew_s) in seen.items():
+            self._change_station(self.stations[station], last_seen_at=at, clock_skew_s=skew_s)
 
-    def _connected(self, event: StationConnected) -> list[Snapshot]:
-        return self._put_station(
-            replace(
-                self._station(event),
-                protocol=event.protocol,
-                address=event.address,
-                bridge=self._bridge,
-                is_connected=True,
-                connected_at=event.received_at,
-                last_seen_at=event.received_at,
-                clock_skew_s=None,
-            )
+    def _connected(self, event: StationConnected) -> None:
+        self._seen_at.pop(event.station, None)
+        self._change_station(
+            self._station(event),
+            protocol=event.protocol,
+            address=event.address,
+            bridge=self._bridge,
+            is_connected=True,
+            connected_at=event.received_at,
+            last_seen_at=event.received_at,
+            clock_skew_s=None,
         )
 
-    def _disconnected(self, event: StationDisconnected) -> list[Snapshot]:
-        return self._put_station(replace(self._station(event), is_connected=False, disconnected_at=event.received_at))
+    def _disconnected(self, event: StationDisconnected) -> None:
+        self._change_station(self._station(event), is_connected=False, disconnected_at=event.received_at)
 
-    def _booted(self, event: StationBooted) -> list[Snapshot]:
-        return self._put_station(
-            replace(
-                self._station(event),
-                vendor=event.vendor,
-                model=event.model,
-                serial=event.serial,
-                firmware=event.firmware,
-                booted_at=event.received_at,
-            )
+    def _booted(self, event: StationBooted) -> None:
+        self._change_station(
+            self._station(event),
+            vendor=event.vendor,
+            model=event.model,
+            serial=event.serial,
+            firmware=event.firmware,
+            booted_at=event.received_at,
         )
 
-    def _refused(self, event: FrameRefused) -> list[Snapshot]:
+    def _refused(self, event: FrameRefused) -> None:
         station = self._station(event)
-        return self._put_station(replace(station, refused_frames=station.refused_frames + 1))
+        self._change_station(station, refused_frames=station.refused_frames + 1)
 
     # connectors
 
@@ -241,125 +260,114 @@ class Book:
         known = self.connectors.get((station, evse, connector))
         return known or Connector(station=station, evse=evse, connector=connector)
 
-    def _put_connector(self, connector: Connector) -> None:
+    def _put_connector(self, connector: Connector) -> ConnectorKey:
         key = (connector.station, connector.evse, connector.connector)
         if key not in self.connectors:
             self._evse_connectors.setdefault(key[:2], []).append(connector.connector)
         self.connectors[key] = connector
+        return key
 
-    def _change_connector(self, connector: Connector, **changes: Any) -> Connector:
+    def _change_connector(self, connector: Connector, **changes: Any) -> None:
         connector = replace(connector, revision=connector.revision + 1, **changes)
-        self._put_connector(connector)
-        return connector
+        self._changed[self._put_connector(connector)] = connector
 
     def _connector_of_evse(self, station: str, evse: int, session: Session | None) -> Connector:
         if session is not None:
             return self._connector(station, evse, session.connector)
         return self._connector(station, evse, self._evse_connectors.get((station, evse), [1])[0])
 
-    def _status(self, event: StatusChanged) -> list[Snapshot]:
+    def _status(self, event: StatusChanged) -> None:
         known = self._connector(event.station, event.evse, event.connector)
         if known.status_at is not None and event.at < known.status_at:
-            return []  # an older status, replayed: the timeline has it, the present does not change
+            return  # an older status, replayed: the timeline has it, the present does not change
         says = (event.status, event.error_code, event.info, event.vendor_error_code)
         if says == (known.status, known.error_code, known.info, known.vendor_error_code):
-            return []  # identical status storms are no news (field quirk 57)
+            return  # identical status storms are no news (field quirk 57)
         session = self.open_session(event.station, event.evse)
-        status = event.status if session is None else _refined(event.status, session)
-        changed: list[Snapshot] = [
-            self._change_connector(
-                known,
-                status=status,
-                error_code=event.error_code,
-                info=event.info,
-                vendor_error_code=event.vendor_error_code,
-                status_at=event.at,
-                status_received_at=event.received_at,
-            )
-        ]
+        self._change_connector(
+            known,
+            status=event.status if session is None else _refined(event.status, session),
+            error_code=event.error_code,
+            info=event.info,
+            vendor_error_code=event.vendor_error_code,
+            status_at=event.at,
+            status_received_at=event.received_at,
+        )
         trigger = STATUS_TRIGGERS.get(event.status)
         if session is not None and trigger is not None and event.at >= session.started_at:
-            changed += self._put_if_changed(session, sessions.moved(session, trigger, event.at))
-        return changed
+            self._change_session(session, sessions.moved(session, trigger, event.at))
 
     # sessions
 
     def _put_session(self, session: Session) -> None:
         recent = self.sessions.setdefault(session.station, {})
         recent[session.id] = session
+        evse = (session.station, session.evse)
+        if session.is_open:
+            self._open[evse] = session.id
+        elif self._open.get(evse) == session.id:
+            del self._open[evse]
         if len(recent) > _RECENT:
             oldest = next((key for key, known in recent.items() if not known.is_open), None)
             if oldest is not None:
                 del recent[oldest]
 
-    def _put_if_changed(self, old: Session, new: Session) -> list[Snapshot]:
-        if new is old or new == old:
-            return []
-        new = replace(new, revision=old.revision + 1)
-        self._put_session(new)
-        return [new]
+    def _add_session(self, session: Session) -> None:
+        self._put_session(session)
+        self._changed[session.id, session.station] = session
 
-    def _started(self, event: TransactionStarted) -> list[Snapshot]:
+    def _change_session(self, old: Session, new: Session) -> bool:
+        """Did it change?"""
+        if new is old or new == old:
+            return False
+        self._add_session(replace(new, revision=old.revision + 1))
+        return True
+
+    def _started(self, event: TransactionStarted) -> None:
         session = sessions.opened(event)
         if session.id in self.sessions.get(event.station, {}):
-            return []  # the same start, resent (field quirk 45)
-        changed: list[Snapshot] = []
+            return  # the same start, resent (field quirk 45)
         zombie = self.open_session(event.station, event.evse)
         if zombie is not None:
             reason = "no stop received before the next start on this connector"
-            changed += self._put_if_changed(zombie, sessions.superseded(zombie, event.at, event.received_at, reason))
-        self._put_session(session)
-        connector = self._connector(event.station, event.evse, event.connector)
-        return [*changed, session, self._change_connector(connector, session_id=session.id)]
+            self._change_session(zombie, sessions.superseded(zombie, event.at, event.received_at, reason))
+        self._add_session(session)
+        self._change_connector(self._connector(event.station, event.evse, event.connector), session_id=session.id)
 
-    def _updated(self, event: TransactionUpdated) -> list[Snapshot]:
-        session = self.find_session(event.station, event.transaction_id)
-        if session is None:
-            return self._started(_unseen_start(event)) + self._updated_known(event)
-        return self._updated_known(event)
-
-    def _updated_known(self, event: TransactionUpdated) -> list[Snapshot]:
+    def _updated(self, event: TransactionUpdated) -> None:
+        if self.find_session(event.station, event.transaction_id) is None:
+            self._started(_unseen_start(event))
         session = self.find_session(event.station, event.transaction_id)
         if session is None or not session.is_open:
-            return []
+            return
         new = session
         if event.charging_state is not None:
             trigger = STATUS_TRIGGERS.get(event.charging_state)
             new = sessions.moved(new, trigger, event.at) if trigger else new
         seq_no = max(x for x in (event.seq_no, new.seq_no, -1) if x is not None)
         new = replace(new, seq_no=None if seq_no < 0 else seq_no, token=new.token or event.token)
-        return self._put_if_changed(session, new) + self._status_from(new, event)
+        self._change_session(session, new)
+        self._status_from(new, event)
 
-    def _status_from(self, session: Session, event: TransactionUpdated) -> list[Snapshot]:
+    def _status_from(self, session: Session, event: TransactionUpdated) -> None:
         """OCPP 2.x connectors say only Occupied; the transaction's charging state says the rest."""
         connector = self._connector(session.station, session.evse, session.connector)
         state = event.charging_state
         if state is None or connector.status in (state, ConnectorStatus.FAULTED, ConnectorStatus.UNAVAILABLE):
-            return []
-        if connector.status_at is not None and event.at < connector.status_at:
-            return []
-        return [
-            self._change_connector(
-                connector, status=state, status_at=event.at, status_received_at=event.received_at
-            )
-        ]
+            return
+        if connector.status_at is None or event.at >= connector.status_at:
+            self._change_connector(connector, status=state, status_at=event.at, status_received_at=event.received_at)
 
-    def _ended(self, event: TransactionEnded) -> list[Snapshot]:
+    def _ended(self, event: TransactionEnded) -> None:
         session = self._session_to_end(event)
         if session is None:
             orphan = sessions.orphan_stop(event)
-            if orphan.id in self.sessions.get(event.station, {}):
-                return []
-            self._put_session(orphan)
-            return [orphan]
-        changed = self._put_if_changed(session, sessions.stopped(session, event))
-        if not changed:
-            return []
+            if orphan.id not in self.sessions.get(event.station, {}):
+                self._add_session(orphan)
+            return
         connector = self._connector(session.station, session.evse, session.connector)
-        if connector.session_id == session.id:
-            none_flows = {"power_w": 0.0, "power_at": event.at, "power_received_at": event.received_at}
-            changed.append(self._change_connector(connector, **none_flows))
-        return changed
+        if self._change_session(session, sessions.stopped(session, event)) and connector.session_id == session.id:
+            self._change_connector(connector, power_w=0.0, power_at=event.at, power_received_at=event.received_at)
 
     def _session_to_end(self, event: TransactionEnded) -> Session | None:
         """By transaction id; an id of 0 or below, which some chargers send, by connector or the one open session
@@ -369,44 +377,33 @@ class Book:
             return found
         if event.evse is not None:
             return self.open_session(event.station, event.evse)
-        open_here = [s for s in self.sessions.get(event.station, {}).values() if s.state in OPEN_STATES]
+        open_here = [s for s in self.sessions.get(event.station, {}).values() if s.is_open]
         same_token = [s for s in open_here if event.token and s.token == event.token]
         candidates = same_token or open_here
         return candidates[0] if len(candidates) == 1 else None
 
-    def _sampled(self, event: MeterSampled) -> list[Snapshot]:
+    def _sampled(self, event: MeterSampled) -> None:
         session = self.session_for(event)
-        changed: list[Snapshot] = []
         if session is not None and event.at >= session.started_at:
-            new = sessions.sampled(session, event)
-            changed += self._put_if_changed(session, new)
+            self._change_session(session, sessions.sampled(session, event))
         evse = session.evse if session is not None else event.evse
-        if evse is None:
-            return changed
-        return changed + self._power(event, evse, session)
+        if evse is not None:
+            self._power(event, evse, session)
 
-    def session_for(self, event: MeterSampled) -> Session | None:
-        """The session a reading belongs to: by transaction, else the one open on its EVSE."""
-        if event.transaction_id and not _is_placeholder(event.transaction_id):
-            found = self.find_session(event.station, event.transaction_id)
-            if found is not None:
-                return found
-        return None if event.evse is None else self.open_session(event.station, event.evse)
-
-    def _power(self, event: MeterSampled, evse: int, session: Session | None) -> list[Snapshot]:
+    def _power(self, event: MeterSampled, evse: int, session: Session | None) -> None:
         power_w, register = event.values.get("power_w"), event.values.get("energy_import_wh")
         connector = self._connector_of_evse(event.station, evse, session)
-        newest = max(filter(None, (connector.power_at, connector.register_at)), default=None)
+        newest = connector.power_at or connector.register_at
         if (power_w is None and register is None) or (newest is not None and event.at < newest):
-            return []
+            return
         if session is not None and not session.is_open:
             power_w = 0.0  # repeated or queued readings after the stop do not make a flow
         changes: dict[str, Any] = {}
         if power_w is not None:
-            changes |= {"power_w": power_w, "power_at": event.at, "power_received_at": event.received_at}
+            changes = {"power_w": power_w, "power_at": event.at, "power_received_at": event.received_at}
         if register is not None:
             changes |= {"register_wh": round(register), "register_at": event.at}
-        return [self._change_connector(connector, **changes)]
+        self._change_connector(connector, **changes)
 
 
 def _refined(status: ConnectorStatus, session: Session) -> ConnectorStatus:
@@ -443,5 +440,3 @@ def _is_placeholder(transaction_id: str) -> bool:
     except ValueError:
         return not transaction_id
 
-
-__all__ = ["LATE_AFTER", "Book", "Connector", "Snapshot", "Station", "Trigger", "decode", "encode", "is_late", "key_of"]

@@ -1,15 +1,16 @@
 """The one road in: events are decided on, applied to the book and journaled; the adapter answers.
 
 ``handle`` is synchronous and touches no disk; ``keep`` queues the frame with what became of it for the next
-group commit. An adapter sends its reply when ``journal.committed`` has reached ``keep``'s result.
+group commit. An adapter sends its reply when ``journal.committed`` has reached ``keep``'s result. A few times a
+second ``take_changes`` hands out the snapshots that changed, priced: for the live state and the next checkpoint.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -33,13 +34,13 @@ from bridge.settings import Unknown
 
 _PLAUSIBLE_PAST = timedelta(days=400)  # older or future device times are a broken clock (field quirk 56)
 _PLAUSIBLE_FUTURE = timedelta(days=1)
+_PAGE = 4000
 
 
 class Outcome(NamedTuple):
-    """``events`` as decided (tokens accepted or not, transaction ids given), ``changed`` the new snapshots."""
+    """``events`` as decided: tokens accepted or not, transaction ids given, readings placed on their session."""
 
     events: tuple[AnyEvent, ...]
-    changed: list[Snapshot]
 
 
 class Frame(NamedTuple):
@@ -65,19 +66,25 @@ class Intake:
         self.tariffs: Mapping[str, Tariff] = {tariff.id: tariff}
         self._tariff = tariff
         self._unknown_tokens = unknown_tokens
+        self._deciders: dict[type[AnyEvent], Callable[[Any], AnyEvent]] = {
+            MeterSampled: self._placed,
+            TokenPresented: self._presented,
+            TransactionStarted: self._started,
+            TransactionUpdated: self._continued,
+            TransactionEnded: self._continued,
+        }
 
     def handle(self, *events: AnyEvent) -> Outcome:
         """Decide and apply; the order of ``events`` is the order of the frame."""
-        decided: list[AnyEvent] = []
-        changed: dict[str, Snapshot] = {}
+        decided = []
         for event in events:
-            event = self._decided(_with_plausible_time(event))
+            event = _with_plausible_time(event)
+            decide = self._deciders.get(type(event))
+            if decide is not None:
+                event = decide(event)
+            self.book.apply(event)
             decided.append(event)
-            for snapshot in self.book.apply(event):
-                if isinstance(snapshot, Session):
-                    snapshot = self._priced(snapshot, event.received_at)
-                changed[books.key_of(snapshot)] = snapshot
-        return Outcome(tuple(decided), list(changed.values()))
+        return Outcome(tuple(decided))
 
     def keep(self, frame: Frame, outcome: Outcome, reply: bytes = b"") -> int:
         """Journal a frame with its outcome; returns the sequence number to wait for."""
@@ -91,32 +98,36 @@ class Intake:
                 frame.raw,
                 reply,
                 vocabulary.encode(outcome.events),
-            ),
-            [_state_row(snapshot) for snapshot in outcome.changed],
+            )
         )
 
-    def beat(self, now: datetime) -> None:
-        """Journal when each station was last heard, so that the records and the wall know within a beat."""
-        changed = self.book.seen_since_last_beat()
-        if changed:
-            self.keep(Frame("", "bridge", "-", "beat", b"", now), Outcome((), changed))
+    def take_changes(self, now: datetime) -> list[Snapshot]:
+        """The newest snapshots of what changed since the last call, sessions priced as of ``now``."""
+        return [self._priced(s, now) if isinstance(s, Session) else s for s in self.book.take_changed()]
+
+    def recover(self) -> int:
+        """Read the book back after a start: the checkpoint, then what was journaled behind it. Returns how many
+        entries were applied again. They were decided when they came and are not decided anew."""
+        journal, after, applied = self.journal, self.journal.checkpoint, 0
+        self.book.restore(books.decode(row.body) for _, row in journal.read_state(0, 1_000_000_000))
+        while page := journal.read(after, _PAGE):
+            for _, entry in page:
+                for event in vocabulary.decode(entry.events):
+                    self.book.apply(event)
+            after, applied = page[-1][0], applied + len(page)
+        return applied
 
     def decide(self, token: str, now: datetime) -> Decision:
         """About a driver's token, without recording anything."""
         return decide(self.directory, self._unknown_tokens, token, now)
 
-    def _decided(self, event: AnyEvent) -> AnyEvent:
-        if isinstance(event, TokenPresented):
-            decision = self.decide(event.token, event.received_at)
-            return replace(event, accepted=decision.is_accepted, cause=decision.cause)
-        if isinstance(event, TransactionStarted):
-            return self._decided_start(event)
-        if isinstance(event, MeterSampled):
-            return self._placed(event)
-        if isinstance(event, TransactionUpdated | TransactionEnded) and event.evse is None:
-            session = self.book.find_session(event.station, event.transaction_id)
-            return event if session is None else replace(event, evse=session.evse)
-        return event
+    def _presented(self, event: TokenPresented) -> TokenPresented:
+        decision = self.decide(event.token, event.received_at)
+        return replace(event, accepted=decision.is_accepted, cause=decision.cause)
+
+    def _continued(self, event: TransactionUpdated | TransactionEnded) -> TransactionUpdated | TransactionEnded:
+        session = self.book.find_session(event.station, event.transaction_id) if event.evse is None else None
+        return event if session is None else replace(event, evse=session.evse)
 
     def _placed(self, event: MeterSampled) -> MeterSampled:
         session = self.book.session_for(event)
@@ -124,7 +135,7 @@ class Intake:
             return event
         return replace(event, evse=session.evse, session_id=session.id)
 
-    def _decided_start(self, event: TransactionStarted) -> TransactionStarted:
+    def _started(self, event: TransactionStarted) -> TransactionStarted:
         if event.token:
             decision = self.decide(event.token, event.received_at)
             event = replace(event, accepted=decision.is_accepted, cause=decision.cause)
@@ -152,9 +163,11 @@ class Intake:
         return session
 
 
-def _state_row(snapshot: Snapshot) -> StateRow:
-    is_final = isinstance(snapshot, Session) and not snapshot.is_open
-    return StateRow(books.key_of(snapshot), is_final, books.encode(snapshot))
+def state_rows(snapshots: Iterable[Snapshot]) -> Iterator[StateRow]:
+    """Snapshots as the journal keeps them."""
+    for snapshot in snapshots:
+        is_final = isinstance(snapshot, Session) and not snapshot.is_open
+        yield StateRow(books.key_of(snapshot), is_final, books.encode(snapshot))
 
 
 def _with_plausible_time(event: AnyEvent) -> AnyEvent:

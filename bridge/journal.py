@@ -1,9 +1,10 @@
 """The journal: what a charger said is on disk before it is answered.
 
-One SQLite file per bridge (WAL, ``synchronous=FULL``), written by one thread in group commits. Two tables
-commit together: ``entries``, every frame with our reply and the events read from it, and ``state``, the newest
-snapshot of each station, connector and session. After a crash the book is read back from ``state``; nothing
-is derived twice. Everything behind the journal is a projection with a cursor (``cursors``).
+One SQLite file per bridge (WAL, ``synchronous=FULL``), written by one thread in group commits. ``entries`` holds
+every frame with our reply and the events read from it. ``state`` holds the newest snapshot of each station,
+connector and session, as of a checkpoint about a second old that commits with it: after a crash the book is read
+back from ``state`` and the entries behind the checkpoint are applied again. ``state`` is numbered too and so is a
+compacted change feed. Everything behind the journal is a projection with a cursor (``cursors``).
 
 ``append`` is called on one thread (the bridge's loop); every other method from any.
 
@@ -28,7 +29,8 @@ CREATE TABLE IF NOT EXISTS entries (
     seq INTEGER PRIMARY KEY, received_us INTEGER NOT NULL, station TEXT NOT NULL, source TEXT NOT NULL,
     direction TEXT NOT NULL, action TEXT NOT NULL, frame BLOB NOT NULL, reply BLOB NOT NULL, events BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS state (
-    key TEXT PRIMARY KEY, seq INTEGER NOT NULL, is_final INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+    key TEXT PRIMARY KEY, seq INTEGER NOT NULL, at_us INTEGER NOT NULL, is_final INTEGER NOT NULL,
+    body BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS state_seq ON state (seq);
 CREATE TABLE IF NOT EXISTS cursors (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
@@ -36,6 +38,8 @@ CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITH
 _TAIL = 4_000  # entries also kept in memory for the projections that keep up
 _CHUNKS = (64, 8, 1)  # rows a statement; few sizes, so that all statements stay prepared
 _HEAD = "head"  # a cursor that holds the highest sequence number ever given, across retention
+_CHECKPOINT = "checkpoint"  # the entry up to which ``state`` tells everything
+_STATE_HEAD = "state-head"
 
 
 class JournalError(Exception):
@@ -72,13 +76,14 @@ class Journal:
         self._max_pending = max_pending
         self._wake = threading.Condition()
         self._pending: list[tuple[int, Entry]] = []
-        self._pending_state: dict[str, tuple[int, StateRow]] = {}
+        self._pending_state: list[tuple[int, Iterable[StateRow]]] = []
         self._tail: deque[tuple[int, Entry]] = deque(maxlen=_TAIL)
         self._stopping = False
         self._failure: BaseException | None = None
         self._local = threading.local()
         self._head = 0
         self.committed = 0
+        self.committed_state = 0
         self.on_commit: Callable[[int], None] = lambda seq: None
         self._thread = threading.Thread(target=self._write_for_ever, name="journal", daemon=True)
 
@@ -88,8 +93,9 @@ class Journal:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             database = self._connect()
             database.executescript(_SCHEMA)
-            top = database.execute("SELECT max(seq) FROM (SELECT seq FROM entries UNION ALL SELECT seq FROM cursors)")
-            self._head = self.committed = top.fetchone()[0] or 0
+            newest = database.execute("SELECT max(seq) FROM entries").fetchone()[0] or 0
+            self._head = self.committed = max(newest, self.cursor(_HEAD))
+            self.committed_state = self.cursor(_STATE_HEAD)
         except (OSError, sqlite3.Error) as error:
             raise JournalError(f"cannot open the journal {self._path}: {error}; check folder and disk") from error
         self._thread.start()
@@ -104,20 +110,30 @@ class Journal:
         """More waits for the disk than is healthy: adapters stop reading until it is false."""
         return len(self._pending) >= self._max_pending
 
-    def append(self, entry: Entry, state: Iterable[StateRow] = ()) -> int:
-        """Queue an entry with the snapshots that it changed; durable when ``committed`` reaches the result.
-        Raises JournalError once the disk has failed."""
+    def append(self, entry: Entry) -> int:
+        """Queue an entry; durable when ``committed`` reaches the result. Raises JournalError once the disk has
+        failed."""
         if self._failure is not None:
             raise JournalError(f"the journal {self._path} failed: {self._failure}") from self._failure
         with self._wake:
             self._head = seq = self._head + 1
             self._pending.append((seq, entry))
             self._tail.append((seq, entry))
-            for row in state:
-                self._pending_state[row.key] = (seq, row)
             if len(self._pending) == 1:
                 self._wake.notify()
         return seq
+
+    def put_state(self, rows: Iterable[StateRow]) -> None:
+        """Queue the snapshots changed since the last call, as of ``head``: the next checkpoint. ``rows`` is walked
+        on the writer's thread."""
+        with self._wake:
+            self._pending_state.append((self._head, rows))
+            self._wake.notify()
+
+    @property
+    def checkpoint(self) -> int:
+        """The entry up to which ``state`` tells everything; what is newer must be applied again."""
+        return self.cursor(_CHECKPOINT)
 
     def read(self, after: int, limit: int) -> list[tuple[int, Entry]]:
         """Committed entries with a higher number, in order."""
@@ -141,7 +157,7 @@ class Journal:
         last = edge.fetchone()
         rows = reader.execute(
             "SELECT seq, key, is_final, body FROM state WHERE seq > ? AND seq <= ? ORDER BY seq",
-            (after, last[0] if last else self.committed),
+            (after, last[0] if last else self.committed_state),
         )
         return [(row[0], StateRow(row[1], bool(row[2]), row[3])) for row in rows]
 
@@ -162,22 +178,26 @@ class Journal:
         row = self._reader().execute("SELECT body FROM kept WHERE name = ?", (name,)).fetchone()
         return row[0] if row else None
 
-    def received_us(self, seq: int) -> int | None:
-        """When the entry was received, for the lag of a cursor; ``None`` when it is gone."""
-        row = self._reader().execute("SELECT received_us FROM entries WHERE seq = ?", (seq,)).fetchone()
-        return row[0] if row else None
+    def waiting_since_us(self, after: int) -> int | None:
+        """When the first entry behind a cursor was received; ``None`` when there is none."""
+        row = self._reader().execute("SELECT received_us FROM entries WHERE seq > ? ORDER BY seq LIMIT 1", (after,))
+        return next((found for (found,) in row), None)
 
-    def expire(self, before_us: int, projections: Iterable[str]) -> int:
-        """Drop entries received before ``before_us`` that every projection has passed; returns how many."""
-        passed = min((self.cursor(name) for name in projections), default=0)
+    def state_waiting_since_us(self, after: int) -> int | None:
+        """When the first snapshot behind a cursor was put; ``None`` when there is none."""
+        row = self._reader().execute("SELECT at_us FROM state WHERE seq > ? ORDER BY seq LIMIT 1", (after,))
+        return next((found for (found,) in row), None)
+
+    def expire(self, before_us: int, of_entries: str, of_state: str) -> int:
+        """Drop what is older than ``before_us`` and has been passed by the projection that reads it (their names):
+        entries, and final snapshots. Returns how many entries went."""
         database = self._reader()
         self.move(_HEAD, self.committed)
-        row = database.execute("SELECT max(seq) FROM entries WHERE received_us < ? AND seq <= ?", (before_us, passed))
-        horizon = row.fetchone()[0]
-        if horizon is None:
-            return 0
-        database.execute("DELETE FROM state WHERE is_final AND seq <= ?", (horizon,))
-        return database.execute("DELETE FROM entries WHERE seq <= ?", (horizon,)).rowcount
+        passed = min(self.cursor(of_entries), self.checkpoint)
+        final = "DELETE FROM state WHERE is_final AND at_us < ? AND seq <= ?"
+        database.execute(final, (before_us, self.cursor(of_state)))
+        dropped = database.execute("DELETE FROM entries WHERE received_us < ? AND seq <= ?", (before_us, passed))
+        return dropped.rowcount
 
     def close(self) -> None:
         """Commit what waits and stop the writer."""
@@ -213,9 +233,9 @@ class Journal:
 
     def _wait(self) -> bool:
         with self._wake:
-            while not self._pending and not self._stopping:
+            while not self._pending and not self._pending_state and not self._stopping:
                 self._wake.wait()
-            if not self._pending:
+            if not self._pending and not self._pending_state:
                 return False
         if self._commit_every_s and not self._stopping:
             time.sleep(self._commit_every_s)  # company makes the commit cheaper for all
@@ -224,14 +244,30 @@ class Journal:
     def _commit(self, database: sqlite3.Connection) -> None:
         with self._wake:
             entries, self._pending = self._pending, []
-            state, self._pending_state = self._pending_state, {}
+            states, self._pending_state = self._pending_state, []
         database.execute("BEGIN IMMEDIATE")
         _insert(database, "INSERT INTO entries", 9, [(seq, *entry) for seq, entry in entries])
-        rows = [(row.key, seq, row.is_final, row.body) for seq, row in state.values()]
-        _insert(database, "INSERT OR REPLACE INTO state", 4, rows)
+        state_head = self.committed_state
+        for head, rows in states:
+            state_head = self._commit_state(database, head, state_head, rows)
         database.execute("COMMIT")
-        self.committed = entries[-1][0]
-        self.on_commit(self.committed)
+        self.committed_state = state_head
+        if entries:
+            self.committed = entries[-1][0]
+            self.on_commit(self.committed)
+
+    def _commit_state(
+        self, database: sqlite3.Connection, head: int, state_head: int, rows: Iterable[StateRow]
+    ) -> int:
+        now_us = time.time_ns() // 1000
+        numbered = [
+            (row.key, seq, now_us, row.is_final, row.body) for seq, row in enumerate(rows, start=state_head + 1)
+        ]
+        state_head += len(numbered)
+        _insert(database, "INSERT OR REPLACE INTO state", 5, numbered)
+        cursors = [(_CHECKPOINT, head), (_STATE_HEAD, state_head)]
+        _insert(database, "INSERT OR REPLACE INTO cursors", 2, cursors)
+        return state_head
 
 
 def _insert(database: sqlite3.Connection, statement: str, width: int, rows: Sequence[tuple[object, ...]]) -> None:

@@ -25,9 +25,9 @@ from bridge.stores.records import Records, RecordsRejected, RecordsUnavailable
 from bridge.stores.telemetry import Batch, FrameRow, Occurrence, Sample, StoreRejected, StoreUnavailable, TelemetryStore
 
 _log = structlog.get_logger("projections")
-_lag = Gauge("chargewatch_projection_lag_seconds", "Age of the oldest journal entry not yet projected.", ["projection"])
+_lag = Gauge("chargewatch_projection_lag_seconds", "Age of the oldest thing not yet projected.", ["projection"])
 _refused = Counter("chargewatch_projection_refused_total", "Writes that a store will never take.", ["projection"])
-_behind = Gauge("chargewatch_projection_behind_entries", "Journal entries not yet projected.", ["projection"])
+_behind = Gauge("chargewatch_projection_behind_entries", "Entries or snapshots not yet projected.", ["projection"])
 
 _PAGE = 4000
 _MAX_PAUSE_S = 30.0
@@ -42,6 +42,13 @@ class Unavailable(Exception):
 class Projection(Protocol):
     name: str
     every_s: float  # at least this long between two pages, so that many changes become one write
+
+    @property
+    def head(self) -> int:
+        """The newest position that can be projected."""
+
+    def waiting_since_us(self, cursor: int) -> int | None:
+        """When what lies first behind the cursor came."""
 
     def advance(self, cursor: int) -> int:
         """Project one page behind ``cursor``; returns the new cursor (the same when there was nothing).
@@ -74,16 +81,16 @@ class Runner:
 
     def lag_s(self, now_us: int) -> float:
         """How long the oldest unprojected entry has waited; 0 when there is none."""
-        if self.cursor >= self._journal.committed:
+        if self.cursor >= self._projection.head:
             return 0.0
-        received = self._journal.received_us(self.cursor + 1)
-        return 0.0 if received is None else max(0.0, (now_us - received) / 1e6)
+        since_us = self._projection.waiting_since_us(self.cursor)
+        return 0.0 if since_us is None else max(0.0, (now_us - since_us) / 1e6)
 
     def observe(self, now_us: int) -> float:
         """Set the metrics; returns the lag."""
         lag = self.lag_s(now_us)
         _lag.labels(self.name).set(lag)
-        _behind.labels(self.name).set(max(0, self._journal.committed - self.cursor))
+        _behind.labels(self.name).set(max(0, self._projection.head - self.cursor))
         return lag
 
     def check(self) -> None:
@@ -94,7 +101,7 @@ class Runner:
     def stop(self, grace_s: float = 5.0) -> None:
         """Let it finish what is committed, at most ``grace_s``."""
         deadline = time.monotonic() + grace_s
-        while not self.trouble and self.cursor < self._journal.committed and time.monotonic() < deadline:
+        while not self.trouble and self.cursor < self._projection.head and time.monotonic() < deadline:
             self._wake.set()
             time.sleep(0.02)
         self._stopping = True
@@ -129,11 +136,11 @@ class Runner:
             return True
         self._journal.move(self.name, after)
         self.cursor = after
-        return after >= self._journal.committed
+        return after >= self._projection.head
 
 
 class RecordsProjection:
-    """The newest snapshots into SQL. Compacted by the state table: hours of outage are one page per session."""
+    """The newest snapshots into SQL. Compacted by the state table: hours of outage are one row per session."""
 
     name = "records"
     every_s = 1.0
@@ -142,11 +149,18 @@ class RecordsProjection:
         self._journal = journal
         self._records = records
 
+    @property
+    def head(self) -> int:
+        return self._journal.committed_state
+
+    def waiting_since_us(self, cursor: int) -> int | None:
+        return self._journal.state_waiting_since_us(cursor)
+
     def advance(self, cursor: int) -> int:
-        committed = self._journal.committed  # read first: what commits meanwhile is the next page's
+        head = self.head  # read first: what commits meanwhile is the next page's
         rows = self._journal.read_state(cursor, _PAGE)
         if not rows:
-            return max(cursor, committed)
+            return max(cursor, head)
         snapshots = [book.decode(row.body) for _, row in rows]
         try:
             self._records.upsert(
@@ -177,6 +191,13 @@ class TelemetryProjection:
         self._clock = clock
         self._rolled_at = datetime.min.replace(tzinfo=UTC)
         self._oldest_unrolled: datetime | None = clock() - _UNROLLED_AT_START
+
+    @property
+    def head(self) -> int:
+        return self._journal.committed
+
+    def waiting_since_us(self, cursor: int) -> int | None:
+        return self._journal.waiting_since_us(cursor)
 
     def advance(self, cursor: int) -> int:
         entries = self._journal.read(cursor, _PAGE)

@@ -1,7 +1,7 @@
 """Publishes the live state: retained documents on the broker, after they are durable in the journal.
 
-It follows the journal's state table like any projection, but in memory and from the start: what matters is
-only the newest state, so after the broker was away everything is published again as it is now.
+It keeps no cursor: what matters is only the newest state, so after the broker was away everything is published
+again as it is now.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from queue import SimpleQueue
 
 import msgspec
 import structlog
@@ -17,7 +18,6 @@ import structlog
 from bridge import book
 from bridge.book import LATE_AFTER, Connector, Snapshot, Station
 from bridge.broker import BrokerClient
-from bridge.journal import Journal
 from bridge.live import (
     BridgeView,
     ConnectorView,
@@ -31,7 +31,6 @@ from bridge.live import (
 from bridge.session import Session
 
 _log = structlog.get_logger("live")
-_PAGE = 5000
 
 
 def station_view(station: Station) -> StationView:
@@ -99,13 +98,18 @@ class LiveState:
         """Take in snapshots; returns the documents to publish, by topic."""
         stations: dict[str, Station] = {}
         connectors: dict[str, Connector] = {}
+        sessions: list[Session] = []
         for snapshot in snapshots:
             if isinstance(snapshot, Station):
                 stations[snapshot.id] = self._stations[snapshot.id] = snapshot
             elif isinstance(snapshot, Connector):
                 key = book.key_of(snapshot)
                 connectors[key] = self._put_connector(key, snapshot)
-            elif (place := self._put_session(snapshot)) is not None:
+            else:
+                sessions.append(snapshot)
+        for session in sessions:  # last: a connector may only now have said that it is this session's
+            place = self._put_session(session)
+            if place is not None:
                 connectors[place] = self._connectors[place]
         return self._documents(stations.values(), connectors.values())
 
@@ -145,21 +149,23 @@ class Publisher:
     def __init__(
         self,
         broker: BrokerClient,
-        journal: Journal,
         bridge: str,
         describe: Callable[[], BridgeView],
         every_s: float = 0.1,
     ) -> None:
         self._broker = broker
-        self._journal = journal
         self._bridge = bridge
         self._describe = describe
         self._every_s = every_s
         self._state = LiveState()
-        self._cursor = 0
+        self._offered: SimpleQueue[list[Snapshot]] = SimpleQueue()
         self._republish = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
+
+    def offer(self, snapshots: list[Snapshot]) -> None:
+        """Snapshots that are durable, in the order of their changes. Any thread."""
+        self._offered.put(snapshots)
 
     def start(self) -> None:
         self._broker.on_connected(self._republish.set)
@@ -177,7 +183,6 @@ class Publisher:
             raise RuntimeError("the MQTT broker is away; live state will be published when it returns")
 
     def _run(self) -> None:
-        self._state.take(self._changes())  # what the journal already knew
         said_at = 0.0
         while not self._stopping.wait(self._every_s):
             try:
@@ -198,14 +203,9 @@ class Publisher:
         return time.monotonic()
 
     def _changes(self) -> list[Snapshot]:
-        committed = self._journal.committed
-        if committed == self._cursor:
-            return []
         changed: list[Snapshot] = []
-        while rows := self._journal.read_state(self._cursor, _PAGE):
-            changed += [book.decode(row.body) for _, row in rows]
-            self._cursor = rows[-1][0]
-        self._cursor = max(self._cursor, committed)
+        while not self._offered.empty():
+            changed += self._offered.get()
         return changed
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -157,67 +158,60 @@ def sampled(session: Session, event: MeterSampled) -> Session:
     """Take in a reading. One older than the newest known changes nothing here (it is stored at its own time)."""
     if not session.is_open or (session.sample_at is not None and event.at < session.sample_at):
         return session
-    values = event.values
-    power_w = values.get("power_w")
-    before = session.energy_wh
-    session = _counted(session, event, power_w)
-    soc = values.get("soc_percent")
-    session = replace(
-        session,
-        power_w=session.power_w if power_w is None else power_w,
-        power_max_w=max(session.power_max_w, power_w or 0.0),
-        soc_percent=session.soc_percent if soc is None else soc,
-        soc_start_percent=soc if session.soc_start_percent is None else session.soc_start_percent,
-        sample_at=event.at,
-        sample_received_at=event.received_at,
-    )
-    if session.state is SessionState.PENDING and ((power_w or 0.0) > 0 or session.energy_wh > before):
-        return moved(session, Trigger.ENERGY_FLOWS, event.at)
-    return session
+    power_w, soc = event.values.get("power_w"), event.values.get("soc_percent")
+    changes = _counted(session, event, power_w)
+    changes |= {"sample_at": event.at, "sample_received_at": event.received_at}
+    if power_w is not None:
+        changes |= {"power_w": power_w, "power_max_w": max(session.power_max_w, power_w)}
+    if soc is not None:
+        start = session.soc_start_percent
+        changes |= {"soc_percent": soc, "soc_start_percent": soc if start is None else start}
+    new = replace(session, **changes)
+    if session.state is SessionState.PENDING and ((power_w or 0.0) > 0 or new.energy_wh > session.energy_wh):
+        return moved(new, Trigger.ENERGY_FLOWS, event.at)
+    return new
 
 
-def _counted(session: Session, event: MeterSampled, power_w: float | None) -> Session:
+def _counted(session: Session, event: MeterSampled, power_w: float | None) -> dict[str, Any]:
+    """What a reading changes about the energy, by the best witness there is."""
     register, counter = event.values.get("energy_import_wh"), event.values.get("session_energy_wh")
     if register is not None:
         return _counted_by_register(session, round(register))
     if session.meter_last_wh is not None:
-        return session  # the register is the better witness; wait for its next word
+        return {}  # the register is the better witness; wait for its next word
     if counter is not None:
         energy_wh = max(session.energy_wh, round(counter))
-        return replace(session, energy_wh=energy_wh, energy_source=EnergySource.SESSION_COUNTER)
+        return {"energy_wh": energy_wh, "energy_source": EnergySource.SESSION_COUNTER}
     if power_w is not None and session.energy_source is not EnergySource.SESSION_COUNTER:
         return _counted_by_power(session, event.at, power_w)
-    return session
+    return {}
 
 
-def _counted_by_register(session: Session, register_wh: int) -> Session:
+def _counted_by_register(session: Session, register_wh: int) -> dict[str, Any]:
     last, start, carried = session.meter_last_wh, session.meter_start_wh, session.energy_carried_wh
+    changes: dict[str, Any] = {}
     if last is None or start is None:  # first register: what other witnesses counted so far is carried
         start, carried = register_wh, session.energy_wh
+        changes = {"meter_start_wh": start, "energy_carried_wh": carried, "energy_source": EnergySource.REGISTER}
     elif register_wh < last:  # it fell: meter reset, or a session-relative register (field quirk 35)
         carried = session.energy_wh - (register_wh - start)
-        session = _for_review(session, "register fell during the session")
-    return replace(
-        session,
-        meter_start_wh=start,
-        meter_last_wh=register_wh,
-        energy_carried_wh=carried,
-        energy_wh=carried + register_wh - start,
-        energy_source=EnergySource.REGISTER,
-    )
+        review = _with_reason(session, "register fell during the session")
+        changes = {"energy_carried_wh": carried, "review": review}
+    changes["meter_last_wh"] = register_wh
+    changes["energy_wh"] = carried + register_wh - start
+    return changes
 
 
-def _counted_by_power(session: Session, at: datetime, power_w: float) -> Session:
+def _counted_by_power(session: Session, at: datetime, power_w: float) -> dict[str, Any]:
     integral = session.energy_integral_wh
     if session.sample_at is not None and session.power_w is not None:
         hours = (at - session.sample_at) / timedelta(hours=1)
         integral += (session.power_w + power_w) / 2 * hours
-    return replace(
-        session,
-        energy_integral_wh=integral,
-        energy_wh=round(integral),
-        energy_source=EnergySource.POWER_INTEGRAL,
-    )
+    return {
+        "energy_integral_wh": integral,
+        "energy_wh": round(integral),
+        "energy_source": EnergySource.POWER_INTEGRAL,
+    }
 
 
 def stopped(session: Session, event: TransactionEnded) -> Session:
@@ -287,4 +281,8 @@ def orphan_stop(event: TransactionEnded) -> Session:
 
 
 def _for_review(session: Session, reason: str) -> Session:
-    return session if reason in session.review else replace(session, review=(*session.review, reason))
+    return replace(session, review=_with_reason(session, reason))
+
+
+def _with_reason(session: Session, reason: str) -> tuple[str, ...]:
+    return session.review if reason in session.review else (*session.review, reason)

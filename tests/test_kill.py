@@ -126,7 +126,8 @@ def settle(folder: Path) -> None:
     while time.monotonic() < deadline:
         head = journal.execute("SELECT max(seq) FROM entries").fetchone()[0]
         cursors = dict(journal.execute("SELECT name, seq FROM cursors"))
-        if all(cursors.get(name, 0) >= head for name in ("records", "telemetry")):
+        records_follow = cursors.get("records", 0) >= cursors["state-head"]
+        if records_follow and min(cursors.get(name, 0) for name in ("checkpoint", "telemetry")) >= head:
             break
         time.sleep(0.1)
     journal.close()

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from bridge.billing.price import Tariff
-from bridge.book import Book
+from bridge.book import Book, Snapshot
 from bridge.events import AnyEvent, MeterSampled, StationConnected, TransactionEnded, TransactionStarted, utc_now
-from bridge.intake import Frame, Intake
+from bridge.intake import Frame, Intake, state_rows
 from bridge.journal import Journal
 from bridge.projections import RecordsProjection, Runner, TelemetryProjection, Unavailable
 from bridge.session import SessionState
@@ -66,8 +66,15 @@ class Road:
             )
         )
 
+    def changes(self) -> list[Snapshot]:
+        """What changed, durable, as the bridge's tick hands it out."""
+        changed = self.intake.take_changes(NOW)
+        self.journal.put_state(state_rows(changed))
+        wait_for(lambda: self.journal.committed == self.journal.checkpoint == self.journal.head)
+        return changed
+
     def settle(self) -> None:
-        wait_for(lambda: self.journal.committed == self.journal.head)
+        self.changes()
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -91,7 +98,7 @@ def test_a_session_reaches_the_records_with_energy_and_cost(road: Road, records:
 
     cursor = projection.advance(0)
 
-    assert cursor == road.journal.committed
+    assert cursor == road.journal.committed_state
     assert projection.advance(cursor) == cursor
     [session] = records.sessions().items
     assert (session.state, session.energy_wh, session.cost) == (SessionState.ENDED, 1200, "1.60")

@@ -41,10 +41,10 @@ def road(tmp_path: Path) -> Iterator[Road]:
     road.journal.close()
 
 
-def publisher_of(road: Road, port: int, name: str) -> tuple[Publisher, BrokerClient]:
+def publisher_of(port: int, name: str) -> tuple[Publisher, BrokerClient]:
     will = (bridge_topic(name), last_will(name))
     broker = BrokerClient(Mqtt(port=port), f"bridge-{name}", will)
-    publisher = Publisher(broker, road.journal, name, lambda: BridgeView(bridge=name, at=NOW), every_s=0.02)
+    publisher = Publisher(broker, name, lambda: BridgeView(bridge=name, at=NOW), every_s=0.02)
     publisher.start()
     broker.start()
     return publisher, broker
@@ -52,9 +52,10 @@ def publisher_of(road: Road, port: int, name: str) -> tuple[Publisher, BrokerCli
 
 def test_a_connector_is_published_with_its_session_and_a_masked_token(road: Road, mosquitto: Mosquitto) -> None:
     station = f"CP/{secrets.token_hex(4)}"  # a slash in an id must not become a topic level
-    publisher, broker = publisher_of(road, mosquitto.port, station)
+    publisher, broker = publisher_of(mosquitto.port, station)
     listener = Listener(mosquitto)
     road.whole_session(station)
+    publisher.offer(road.changes())
 
     topic = connector_topic(station, 1, 1)
     wait_for(lambda: b'"state":"ended"' in listener.documents.get(topic, b""))
@@ -72,11 +73,12 @@ def test_a_connector_is_published_with_its_session_and_a_masked_token(road: Road
 
 def test_a_late_reading_says_that_it_is_late(road: Road, mosquitto: Mosquitto) -> None:
     station = f"CP-{secrets.token_hex(4)}"
-    publisher, broker = publisher_of(road, mosquitto.port, station)
+    publisher, broker = publisher_of(mosquitto.port, station)
     listener = Listener(mosquitto)
     received = NOW + timedelta(minutes=30)
     road.tell(StationConnected(station=station, at=NOW, received_at=NOW, address="", protocol="ocpp1.6"))
     road.tell(MeterSampled(station=station, at=NOW, received_at=received, evse=1, values={"power_w": 7000.0}))
+    publisher.offer(road.changes())
 
     topic = connector_topic(station, 1, 1)
     wait_for(lambda: topic in listener.documents)
@@ -89,12 +91,13 @@ def test_a_late_reading_says_that_it_is_late(road: Road, mosquitto: Mosquitto) -
 
 def test_everything_is_published_again_when_the_broker_has_forgotten(road: Road, mosquitto: Mosquitto) -> None:
     port, station = free_port(), "CP-1"
-    publisher, broker = publisher_of(road, port, "bridge")
+    publisher, broker = publisher_of(port, "bridge")
     with start_mosquitto(port):
         wait_for(lambda: broker.is_connected)
     road.tell(StationConnected(station=station, at=NOW, received_at=NOW, address="", protocol="ocpp1.6"))
     at = NOW + timedelta(seconds=1)
     road.tell(StatusChanged(station=station, at=at, received_at=at, evse=1, status=ConnectorStatus.PREPARING))
+    publisher.offer(road.changes())
     wait_for(lambda: not broker.is_connected)
     with pytest.raises(RuntimeError, match="away"):
         publisher.check()

@@ -14,7 +14,7 @@ import structlog
 from bridge.access import Entry as Admitted
 from bridge.access import admit
 from bridge.events import AnyEvent, FrameRefused, utc_now
-from bridge.intake import Frame, Intake, Outcome
+from bridge.intake import Frame, Intake
 from bridge.journal import JournalError
 from bridge.mqtt.derive import Tracker
 from bridge.mqtt.link import Link
@@ -151,7 +151,7 @@ class MqttChargers:
         frame = Frame(station, f"mqtt/{mapping.vendor}", ">", topic, payload[:_KEPT_OF_REFUSED], now)
         if not self._may_come_in(station):
             self.refused_messages += 1
-            self._intake.keep(frame, Outcome((), []), reply)
+            self._intake.keep(frame, Outcome(()), reply)
             return
         try:
             events = self._events(mapping, station, topic, payload, retained, now)

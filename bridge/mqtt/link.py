@@ -27,7 +27,7 @@ _log = structlog.get_logger("mqtt")
 _V5, _V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 _SESSION_EXPIRY_S = 7 * 86_400
 _RECEIVE_MAXIMUM = 1000  # unacknowledged at once: a group commit's worth
-_CONNACK_S = 10.0
+_CONNACK_S = 5.0
 _MAX_BACK_OFF_S = 30.0
 _READS_PER_TURN = 200  # then the loop may do something else
 

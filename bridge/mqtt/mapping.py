@@ -322,6 +322,7 @@ def _check_names(field: Field, connector: str, known: set[str]) -> None:
 _BOOLEAN_KINDS = frozenset({Kind.CONNECTED, Kind.CHARGING, Kind.ALLOWED, Kind.AVAILABILITY})
 _INFO_NAMES = ("firmware", "model", "serial", "text")
 _SESSION_EVENTS = ("start", "end")
+_OPEN_TABLES = frozenset({Kind.IDTAG, Kind.INFO})  # their tables name exceptions, all others are complete
 
 
 def _converter(field: Field, source: Source) -> Callable[[Any], Any]:
@@ -329,6 +330,8 @@ def _converter(field: Field, source: Source) -> Callable[[Any], Any]:
     mean = _MEANINGS.get(field.kind, _text)(field)
     table = {key: _checked(field, value) for key, value in {**field.values, **field.bits}.items()}
     default = MISSING if field.default is None else _checked(field, field.default)
+    if not ignored and not table and default is MISSING:
+        return lambda value: None if value is None else mean(value)  # most numbers, and there are many
 
     def convert(value: Any) -> Any:
         text = payloads.as_text(value)
@@ -336,13 +339,13 @@ def _converter(field: Field, source: Source) -> Callable[[Any], Any]:
             return MISSING
         if field.bits:
             return _first_bit(value, table, default)
-        if table or default is not MISSING:
-            return table.get(text, mean_if_open(value) if default is MISSING else default)
+        if text in table:
+            return table[text]
+        if default is not MISSING:
+            return default
+        if table and field.kind not in _OPEN_TABLES:
+            return MISSING
         return None if value is None else mean(value)
-
-    def mean_if_open(value: Any) -> Any:
-        """A table for a text names its exceptions; a table for anything else is complete."""
-        return mean(value) if field.kind in (Kind.IDTAG, Kind.INFO) and value is not None else MISSING
 
     return convert
 

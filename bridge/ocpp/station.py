@@ -102,7 +102,7 @@ class Talk:
     def sent(self, action: str, raw: bytes, now: datetime) -> int:
         """Journal a call of ours before it leaves."""
         frame = Frame(self.station, self.version.protocol, "<", action, raw, now)
-        return self._intake.keep(frame, Outcome((), []))
+        return self._intake.keep(frame, Outcome(()))
 
     # calls of the charger
 

@@ -17,7 +17,6 @@ import paho.mqtt.client as paho
 import servers
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from bridge import book as books
 from bridge.billing.price import Tariff
 from bridge.book import Book
 from bridge.events import utc_now
@@ -59,7 +58,6 @@ class World:
         self.journal.open()
         self.ahead = timedelta()  # how far the clock of this world runs ahead
         self.book = Book("test")
-        self.book.restore(books.decode(row.body) for _, row in self.journal.read_state(0, 1_000_000))
         tariff = Tariff(
             id="t",
             currency="EUR",
@@ -69,6 +67,7 @@ class World:
             vat_percent=Decimal(19),
         )
         self.intake = Intake(self.book, self.journal, Unknown.REJECT, tariff)
+        self.intake.recover()
         self.chargers = MqttChargers(self.settings, self.intake, load_mappings(self.settings.chargers), self.now)
 
     def now(self) -> datetime:
@@ -130,12 +129,12 @@ async def send(client: paho.Client, topic: str, payload: str | bytes, qos: int =
 class Spy:
     """Stands between a client and its broker and reads the packets that the client sends."""
 
-    def __init__(self, broker_port: int, refuses_version_5: bool = False) -> None:
+    def __init__(self, broker_port: int, version_5: str = "passes") -> None:
         self.port = servers.free_port()
         self.sent: list[bytes] = []  # every whole packet from the client
         self.keeps_acks = False  # PUBACKs get lost on the way
         self._broker_port = broker_port
-        self._refuses_version_5 = refuses_version_5
+        self._version_5 = version_5  # "passes", "is refused", "is hung up on", "is not understood"
         self._writers: list[asyncio.StreamWriter] = []
 
     @asynccontextmanager
@@ -164,8 +163,11 @@ class Spy:
         try:
             while packet := await _packet(reader):
                 self.sent.append(packet)
-                if packet[0] == 0x10 and self._refuses_version_5 and packet[8] == 5:
-                    writer.write(b"\x20\x02\x00\x01")
+                if packet[0] == 0x10 and packet[8] == 5 and self._version_5 != "passes":
+                    if self._version_5 == "is not understood":
+                        continue
+                    if self._version_5 == "is refused":
+                        writer.write(b"\x20\x02\x00\x01")
                     break
                 if not (packet[0] == 0x40 and self.keeps_acks):
                     to_writer.write(packet)

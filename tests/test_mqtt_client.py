@@ -226,11 +226,12 @@ async def test_broker_killed_in_mid_session_loses_nothing_it_has_acknowledged(tm
     assert (session.state, session.energy_wh, session.review) == (SessionState.ENDED, 400, ())
 
 
+@pytest.mark.parametrize("version_5", ["is refused", "is hung up on", "is not understood"])
 @on_loop
 async def test_broker_that_knows_only_3_1_1_is_spoken_to_in_3_1_1(
-    mosquitto: servers.Mosquitto, tmp_path: Path
+    mosquitto: servers.Mosquitto, tmp_path: Path, version_5: str
 ) -> None:
-    spy = Spy(mosquitto.port, refuses_version_5=True)
+    spy = Spy(mosquitto.port, version_5)
     world = World(tmp_path, spy.port, ("goe",))
     async with spy.running(), world.running() as chargers:
         with publisher(mosquitto.port) as charger:

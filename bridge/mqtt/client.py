@@ -151,7 +151,7 @@ class MqttChargers:
         frame = Frame(station, f"mqtt/{mapping.vendor}", ">", topic, payload[:_KEPT_OF_REFUSED], now)
         if not self._may_come_in(station):
             self.refused_messages += 1
-            self._intake.keep(frame, Outcome(()), reply)
+            self._intake.keep(frame, self._intake.handle(), reply)
             return
         try:
             events = self._events(mapping, station, topic, payload, retained, now)

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -23,7 +25,6 @@ _HTTP_STATUS = re.compile(r"error=(\d{3})")
 _SMTP_RECIPIENT = re.compile(r"\((5\d\d), b'")  # smtplib's {recipient: (code, text)} inside the exception
 _TRY_AGAIN = {"408", "421", "425", "429"}
 _TYPES = {1: NotifyType.FAILURE, 2: NotifyType.FAILURE, 3: NotifyType.WARNING}
-_TIMEOUT_S = 30
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,22 +55,44 @@ def send_through_apprise(service: str | dict[str, Any], message: Message) -> Non
         headers[ID_HEADER] = message.id
     door = Apprise(asset=asset)
     door.add(plugin)
-    result = door.notify(
-        title=message.subject,
-        body=message.body,
-        notify_type=_TYPES.get(message.priority, NotifyType.INFO),
-        body_format=NotifyFormat.TEXT,
-        timeout=_TIMEOUT_S,
-        log_level=logging.DEBUG,
-    )
-    with result:
-        if not result:
-            raise _why([entry.message for entry in result.logs()])
+    with _overheard() as log:
+        is_taken = door.notify(
+            title=message.subject,
+            body=message.body,
+            notify_type=_TYPES.get(message.priority, NotifyType.INFO),
+            body_format=NotifyFormat.TEXT,
+        )
+    if not is_taken:
+        raise _why(log)
+
+
+class _Listener(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@contextmanager
+def _overheard() -> Iterator[list[str]]:
+    """Apprise says only yes or no; its log has the server's words, in lines too chatty to be kept."""
+    logger, listener = logging.getLogger("apprise"), _Listener()
+    before = logger.level, logger.propagate
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    logger.addHandler(listener)
+    try:
+        yield listener.lines
+    finally:
+        logger.removeHandler(listener)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
 
 
 def _why(log: list[str]) -> DeliveryError:
-    """Apprise says only yes or no; its log has the server's words."""
-    told = [line for line in log if _HTTP_STATUS.search(line) or "xception:" in line or "refused" in line]
+    told = [line for line in log if _HTTP_STATUS.search(line) or "xception:" in line]
     reason = " ".join((told or log or ["no reason given"])[-1].split())[:300]
     status = _HTTP_STATUS.search(reason)
     if status:

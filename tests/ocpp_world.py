@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from bridge.access import Directory
+from bridge.access import Directory, Entry
 from bridge.billing.price import Tariff
 from bridge.book import Book
-from bridge.intake import Intake
+from bridge.events import AnyEvent, FrameMended, utc_now
+from bridge.intake import Frame, Intake, Outcome
 from bridge.journal import Journal
+from bridge.ocpp.commands import Calls
 from bridge.ocpp.server import OcppServer
+from bridge.ocpp.station import Talk
+from bridge.ocpp.versions import Version
 from bridge.session import Session
 from bridge.settings import Ocpp, Stations, Unknown
 
@@ -125,4 +130,50 @@ async def world(
     finally:
         await server.stop(2.0)
         intake.journal.on_commit = lambda seq: None
+        intake.journal.close()
+
+
+class Desk:
+    """One station's conversation without a socket: ``say`` returns the answer, ``events`` what became of it."""
+
+    def __init__(self, intake: Intake, version: Version, station: str = "CP", entry: Entry = Entry.ACCEPTED) -> None:
+        self.intake = intake
+        self.station = station
+        self.entry = entry
+        self.calls = Calls(version.protocol, lambda action, frame: None)
+        self.talk = Talk(station, version, intake, self.calls, lambda: self.entry, 300, 100_000)
+        self.events: tuple[AnyEvent, ...] = ()
+        self._keep = intake.keep
+        intake.keep = self._kept  # type: ignore[method-assign]
+
+    def _kept(self, frame: Frame, outcome: Outcome, reply: bytes = b"") -> int:
+        self.events = outcome.events
+        return self._keep(frame, outcome, reply)
+
+    def say(self, action: str, payload: Any, now: datetime | None = None) -> Any:
+        """The CALLRESULT's payload, or the whole CALLERROR."""
+        answer = self.send(json.dumps([2, "1", action, payload]), now)
+        return answer[2] if answer[0] == 3 else answer
+
+    def send(self, raw: str | bytes, now: datetime | None = None) -> Any:
+        data = raw if isinstance(raw, bytes) else raw.encode()
+        reply = self.talk.handle(data, now or utc_now()).frame
+        return json.loads(reply) if reply else None
+
+    @property
+    def notes(self) -> str:
+        return " ".join(note for event in self.events if isinstance(event, FrameMended) for note in event.notes)
+
+    @property
+    def sessions(self) -> list[Session]:
+        return list(self.intake.book.sessions.get(self.station, {}).values())
+
+
+@contextmanager
+def desk(path: Path, version: Version, tokens: Unknown = Unknown.ACCEPT, **options: Any) -> Iterator[Desk]:
+    """A desk on a real journal, which is closed at the end."""
+    intake = new_intake(path, options.pop("directory", None), tokens)
+    try:
+        yield Desk(intake, version, **options)
+    finally:
         intake.journal.close()

@@ -169,7 +169,7 @@ _word = st.text(max_size=12) | st.sampled_from([POWER, "SoC", "L1", "kWh", "Tran
 @given(st.lists(st.fixed_dictionaries({}, optional={
     "value": st.one_of(st.none(), st.text(max_size=8), st.floats(), st.integers()),
     **dict.fromkeys(("measurand", "unit", "phase", "context", "location", "format"), _word),
-}), max_size=6))  # fmt: skip
+}), max_size=6))
 def test_no_sample_raises_and_every_value_is_finite(samples: list[dict[str, object]]) -> None:
     found = readings([v16.MeterValue(sampled_value=[v16.SampledValue(**sample) for sample in samples])], NOW)
     assert all(abs(value) <= 3e12 for reading in found for value in reading.values.values())

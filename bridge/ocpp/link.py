@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -65,7 +66,7 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parts: list[bytes] = []
         self._parts_size = 0
-        self._backlog: list[tuple[bytes, int]] = []
+        self._backlog: deque[tuple[bytes, int]] = deque()
         self._has_request = False
         self._is_paused = False
         self._is_choked = False  # the peer does not read what we write
@@ -161,16 +162,15 @@ class Link(asyncio.Protocol):
     def release(self) -> None:
         """The past of the station is known: take what came meanwhile."""
         self.is_waiting = False
-        backlog, self._backlog = self._backlog, []
-        for data, size in backlog:
-            self._house.take(self, data, size)
         self.throttle()
 
     def throttle(self) -> None:
-        """Read on, or let the kernel's buffer hold the peer back."""
+        """Take what waits as far as it goes, then read on or let the kernel's buffer hold the peer back."""
+        while self._backlog and not self._must_wait:
+            self._house.take(self, *self._backlog.popleft())
         should_pause = (
             self.unanswered > MAX_UNANSWERED
-            or len(self._backlog) > MAX_UNANSWERED
+            or bool(self._backlog)
             or self._is_choked
             or (self.talk is not None and self._house.is_full)
         )
@@ -197,6 +197,11 @@ class Link(asyncio.Protocol):
             self._close_by = self._loop.time() + _CLOSE_TIMEOUT_S
 
     # inside
+
+    @property
+    def _must_wait(self) -> bool:
+        """One read may hold hundreds of messages: those beyond the limit wait here, not in the journal's queue."""
+        return self.is_waiting or self.unanswered > MAX_UNANSWERED
 
     def _end(self, transport: asyncio.Transport) -> None:
         if transport.can_write_eof():
@@ -246,7 +251,7 @@ class Link(asyncio.Protocol):
             self._message(whole, size)
 
     def _message(self, data: bytes, size: int) -> None:
-        if self.is_waiting:
+        if self._backlog or self._must_wait:
             self._backlog.append((data, size))
             self.throttle()
         elif self.talk is not None:

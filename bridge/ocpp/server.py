@@ -25,7 +25,7 @@ from bridge.intake import Intake
 from bridge.journal import JournalError
 from bridge.ocpp import v16, v201
 from bridge.ocpp.commands import CallOutcome, Calls, CannotCompose, compose
-from bridge.ocpp.link import Link, selector
+from bridge.ocpp.link import MAX_UNANSWERED, Link, selector
 from bridge.ocpp.security import Brake, admit_with_key, basic_key, station_of
 from bridge.ocpp.station import Talk
 from bridge.ocpp.versions import Version
@@ -171,7 +171,8 @@ class OcppServer:
                 return link.reject(HTTPStatus.OK, "ok\n")
             return link.reject(HTTPStatus.UPGRADE_REQUIRED, "This is an OCPP server: connect by WebSocket.\n")
         if "upgrade" not in ",".join(headers.get_all("Connection")).lower():
-            del headers["Connection"]
+            if "Connection" in headers:
+                del headers["Connection"]
             headers["Connection"] = "Upgrade"  # some forget it (field quirk 2)
         station = station_of(request.path)
         if station is None:
@@ -215,7 +216,8 @@ class OcppServer:
         if frame:
             self._replies.append((seq, link, frame, True))
             link.unanswered += 1
-            link.throttle()
+            if link.unanswered > MAX_UNANSWERED:
+                link.throttle()
         if not self._is_throttled and self.is_full:
             self._throttle_all()
 

@@ -166,7 +166,7 @@ class Talk:
     def _oddities(self, protocol: str, name: str, payload: msgspec.Raw) -> list[str]:
         if frames.is_deep(payload):
             raise _Wrong(ErrorCode.FORMAT, f"nested deeper than {frames.MAX_DEPTH} levels")
-        return [found.detail for found in schemas.violations(protocol, name, msgspec.json.decode(payload))]
+        return [found.detail for found in schemas.violations(protocol, name, frames.loose(bytes(payload)))]
 
     def _read_odd(self, name: str, payload: msgspec.Raw, notes: list[str]) -> tuple[Action, Any, list[str]]:
         tree = _tree(payload)

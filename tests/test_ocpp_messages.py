@@ -1,0 +1,486 @@
+"""Messages of both versions: what they are answered and what becomes of them. Quirks by their number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ocpp_world import Desk, desk
+
+from bridge.access import Directory, Entry, TokenEntry
+from bridge.events import (
+    CommandAnswered,
+    ConnectorStatus,
+    DataTransferred,
+    DeviceEventNotified,
+    FrameRefused,
+    MessageReceived,
+    MeterSampled,
+    SecurityEventNotified,
+    StationBooted,
+    StationSeen,
+    StatusChanged,
+    TokenPresented,
+    TransactionEnded,
+    TransactionStarted,
+    TransactionUpdated,
+    VariablesReported,
+)
+from bridge.ocpp import schemas, v16, v201
+from bridge.session import SessionState
+from bridge.settings import Unknown
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+BOOT_16 = {"chargePointVendor": "Acme", "chargePointModel": "Box"}
+BOOT_201 = {"reason": "PowerUp", "chargingStation": {"model": "Box", "vendorName": "Acme"}}
+STATUS = {"connectorId": 1, "errorCode": "NoError", "status": "Available"}
+METER = {"connectorId": 1, "meterValue": [{"timestamp": "2026-05-04T12:00:00Z", "sampledValue": [{"value": "1"}]}]}
+
+
+def at(seconds: float) -> str:
+    return (NOW + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Iterator[Desk]:
+    with desk(tmp_path, v16.VERSION) as there:
+        yield there
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Iterator[Desk]:
+    with desk(tmp_path, v201.VERSION) as there:
+        yield there
+
+
+def start(there: Desk, connector: int = 1, meter: int = 1000, seconds: float = -600, tag: str = "CARD") -> int:
+    payload = {"connectorId": connector, "idTag": tag, "meterStart": meter, "timestamp": at(seconds)}
+    transaction: int = there.say("StartTransaction", payload)["transactionId"]
+    return transaction
+
+
+def transaction_event(kind: str, seq: int, seconds: float, **more: Any) -> dict[str, Any]:
+    info = {"transactionId": "T1"} | more.pop("info", {})
+    fixed = {"eventType": kind, "timestamp": at(seconds), "triggerReason": "CablePluggedIn", "seqNo": seq}
+    return fixed | {"transactionInfo": info} | more
+
+
+def register(value: float, seconds: float, context: str = "Sample.Periodic") -> list[dict[str, Any]]:
+    return [{"timestamp": at(seconds), "sampledValue": [{"value": value, "context": context}]}]
+
+
+REPLIES_16: list[tuple[str, dict[str, Any], type]] = [
+    ("Authorize", {"idTag": "CARD"}, TokenPresented),
+    ("BootNotification", BOOT_16, StationBooted),
+    ("DataTransfer", {"vendorId": "Acme", "messageId": "m", "data": "d"}, DataTransferred),
+    ("DiagnosticsStatusNotification", {"status": "Uploaded"}, MessageReceived),
+    ("FirmwareStatusNotification", {"status": "Installed"}, MessageReceived),
+    ("Heartbeat", {}, StationSeen),
+    ("LogStatusNotification", {"status": "Uploading", "requestId": 1}, MessageReceived),
+    ("MeterValues", METER, MeterSampled),
+    ("SecurityEventNotification", {"type": "SettingSystemTime", "timestamp": at(0)}, SecurityEventNotified),
+    ("SignedFirmwareStatusNotification", {"status": "Installed", "requestId": 1}, MessageReceived),
+    ("StartTransaction", {"connectorId": 1, "idTag": "C", "meterStart": 0, "timestamp": at(0)}, TransactionStarted),
+    ("StatusNotification", STATUS, StatusChanged),
+    ("StopTransaction", {"transactionId": 5, "meterStop": 9, "timestamp": at(0), "idTag": "C"}, TransactionEnded),
+]
+REPLIES_201: list[tuple[str, dict[str, Any], type]] = [
+    ("Authorize", {"idToken": {"idToken": "CARD", "type": "ISO14443"}}, TokenPresented),
+    ("BootNotification", BOOT_201, StationBooted),
+    ("ClearedChargingLimit", {"chargingLimitSource": "EMS"}, MessageReceived),
+    ("DataTransfer", {"vendorId": "Acme", "data": {"a": 1}}, DataTransferred),
+    ("FirmwareStatusNotification", {"status": "Installed"}, MessageReceived),
+    ("Heartbeat", {}, StationSeen),
+    ("LogStatusNotification", {"status": "Uploading"}, MessageReceived),
+    ("MeterValues", {"evseId": 1, "meterValue": register(5, 0)}, MeterSampled),
+    ("NotifyEvent", {"generatedAt": at(0), "seqNo": 0, "eventData": [{
+        "eventId": 1, "timestamp": at(0), "trigger": "Alerting", "actualValue": "true", "cleared": False,
+        "eventNotificationType": "HardWiredNotification", "component": {"name": "EVSE", "evse": {"id": 2}},
+        "variable": {"name": "Problem"}}]}, DeviceEventNotified),
+    ("NotifyReport", {"requestId": 1, "generatedAt": at(0), "seqNo": 0, "reportData": [{
+        "component": {"name": "ClockCtrlr"}, "variable": {"name": "DateTime"},
+        "variableAttribute": [{"value": "now"}]}]}, VariablesReported),
+    ("SecurityEventNotification", {"type": "SettingSystemTime", "timestamp": at(0)}, SecurityEventNotified),
+    ("StatusNotification", {"timestamp": at(0), "connectorStatus": "Available", "evseId": 1, "connectorId": 1},
+     StatusChanged),
+    ("TransactionEvent", transaction_event("Started", 0, 0, evse={"id": 1}, idToken={"idToken": "C", "type": "eMAID"}),
+     TransactionStarted),
+]
+
+
+@pytest.mark.parametrize(("action", "payload", "event"), REPLIES_16, ids=[row[0] for row in REPLIES_16])
+def test_every_message_of_16_is_answered_by_its_schema_and_becomes_its_event(
+    old: Desk, action: str, payload: dict[str, Any], event: type
+) -> None:
+    assert schemas.violations("ocpp1.6", action, payload) == []
+    assert schemas.violations("ocpp1.6", action, old.say(action, payload), is_response=True) == []
+    assert isinstance(old.events[0], event)
+    assert old.notes == ""
+
+
+@pytest.mark.parametrize(("action", "payload", "event"), REPLIES_201, ids=[row[0] for row in REPLIES_201])
+def test_every_message_of_201_is_answered_by_its_schema_and_becomes_its_event(
+    new: Desk, action: str, payload: dict[str, Any], event: type
+) -> None:
+    assert schemas.violations("ocpp2.0.1", action, payload) == [] or action == "DataTransfer"
+    assert schemas.violations("ocpp2.0.1", action, new.say(action, payload), is_response=True) == []
+    assert isinstance(new.events[0], event)
+    assert new.notes == ""
+
+
+def test_every_action_of_the_tables_is_shown_above() -> None:
+    assert {action for action, _, _ in REPLIES_16} == set(v16.ACTIONS)
+    shown = {action for action, _, _ in REPLIES_201}
+    kept = {name for name, action in v201.ACTIONS.items() if action.reply is None and action.request == dict[str, Any]}
+    assert set(v201.ACTIONS) == shown | kept
+    for name in kept:  # an empty answer is right for these
+        assert schemas.violations("ocpp2.0.1", name, {}, is_response=True) == []
+
+
+@pytest.mark.parametrize(
+    ("action", "payload", "code"),
+    [
+        ("Nonsense", {}, "NotImplemented"),
+        ("SignCertificate", {"csr": "x"}, "NotSupported"),
+        ("RemoteStartTransaction", {"idTag": "x"}, "NotSupported"),
+        ("BootNotification", {"chargePointVendor": "x"}, "OccurenceConstraintViolation"),
+        ("StatusNotification", {"status": "Available", "errorCode": "NoError"}, "OccurenceConstraintViolation"),
+        ("StatusNotification", STATUS | {"connectorId": "one"}, "TypeConstraintViolation"),
+        ("StatusNotification", STATUS | {"connectorId": 70_000}, "PropertyConstraintViolation"),
+        ("StatusNotification", [], "FormationViolation"),
+        ("StatusNotification", "Available", "FormationViolation"),
+        ("MeterValues", {"connectorId": 1}, "OccurenceConstraintViolation"),
+        ("MeterValues", {"connectorId": {"a": 1}, "meterValue": []}, "TypeConstraintViolation"),
+    ],
+)
+def test_what_cannot_be_understood_gets_the_code_of_16(old: Desk, action: str, payload: Any, code: str) -> None:
+    answer = old.say(action, payload)
+    assert answer[:3] == [4, "1", code]
+    assert answer[3]
+    refused = old.events[0]
+    assert isinstance(refused, FrameRefused)
+    assert (refused.action, refused.code) == (action, code)
+
+
+@pytest.mark.parametrize(
+    ("action", "payload", "code"),
+    [
+        ("Nonsense", {}, "NotImplemented"),
+        ("SignCertificate", {"csr": "x"}, "NotSupported"),
+        ("BootNotification", {"reason": "PowerUp"}, "OccurrenceConstraintViolation"),
+        ("StatusNotification", {"evseId": 1}, "OccurrenceConstraintViolation"),
+        ("StatusNotification", 5, "FormatViolation"),
+        ("TransactionEvent", {"eventType": "Started"}, "OccurrenceConstraintViolation"),
+        ("TransactionEvent", transaction_event("Started", 0, 0, evse="one"), "TypeConstraintViolation"),
+    ],
+)
+def test_what_cannot_be_understood_gets_the_code_of_201(new: Desk, action: str, payload: Any, code: str) -> None:
+    assert new.say(action, payload)[:3] == [4, "1", code]
+
+
+def test_a_held_station_is_answered_pending_and_nothing_else(tmp_path: Path) -> None:
+    with desk(tmp_path, v16.VERSION, entry=Entry.HELD) as held:
+        assert held.say("BootNotification", BOOT_16)["status"] == "Pending"
+        assert held.say("Heartbeat", {})[2] == "SecurityError"
+        assert held.sessions == []
+        assert not held.calls.is_open
+        held.entry = Entry.ACCEPTED  # a person has approved it
+        assert held.say("BootNotification", BOOT_16)["status"] == "Accepted"
+        assert "currentTime" in held.say("Heartbeat", {})
+        assert held.calls.is_open
+
+
+def test_a_token_is_answered_in_the_words_of_each_version(tmp_path: Path) -> None:
+    tokens = {
+        "GOOD": TokenEntry(token="GOOD", group="FLEET"),
+        "BAD": TokenEntry(token="BAD", is_blocked=True),
+        "OLD": TokenEntry(token="OLD", expires_at=NOW - timedelta(days=1)),
+    }
+    directory = Directory(tokens=tokens)
+    with desk(tmp_path / "16", v16.VERSION, Unknown.REJECT, directory=directory) as there:
+        said = {tag: there.say("Authorize", {"idTag": tag})["idTagInfo"] for tag in ("good", "BAD", "OLD", "WHO")}
+    assert [info["status"] for info in said.values()] == ["Accepted", "Blocked", "Expired", "Invalid"]
+    assert said["good"]["parentIdTag"] == "FLEET"
+    with desk(tmp_path / "201", v201.VERSION, Unknown.REJECT, directory=directory) as there:
+        ask = {tag: {"idToken": {"idToken": tag, "type": "ISO14443"}} for tag in ("good", "BAD", "OLD", "WHO")}
+        infos = [there.say("Authorize", payload)["idTokenInfo"] for payload in ask.values()]
+    assert [info["status"] for info in infos] == ["Accepted", "Blocked", "Expired", "Unknown"]
+    assert infos[0]["groupIdToken"] == {"idToken": "FLEET", "type": "Central"}
+
+
+# sessions of 1.6
+
+
+def test_a_session_of_16_from_start_to_stop(old: Desk) -> None:
+    transaction = start(old)
+    old.say("MeterValues", METER | {"transactionId": transaction, "meterValue": register(1500, -300)})
+    old.say("StopTransaction", {"transactionId": transaction, "meterStop": 2200, "timestamp": at(-60)})
+    session = old.sessions[0]
+    assert (session.state, session.energy_wh, session.stop_reason) == (SessionState.ENDED, 1200, "Local")
+    assert (session.meter_start_wh, session.meter_stop_wh, session.token) == (1000, 2200, "CARD")
+
+
+def test_quirk_22_a_frame_sent_twice_has_no_second_effect(old: Desk) -> None:
+    transaction = start(old)
+    meter = METER | {"transactionId": transaction, "meterValue": register(1500, -300)}
+    end = {"transactionId": transaction, "meterStop": 2000, "timestamp": at(0)}
+    raw, stop = json.dumps([2, "same", "MeterValues", meter]), json.dumps([2, "x", "StopTransaction", end])
+    for frame in (raw, raw, stop, stop):
+        assert old.send(frame)[0] == 3
+    assert [session.energy_wh for session in old.sessions] == [1000]
+
+
+def test_quirk_24_an_over_long_serial_and_an_empty_vendor_are_kept(old: Desk) -> None:
+    serial = "S" * 60
+    answer = old.say("BootNotification", BOOT_16 | {"chargePointVendor": "", "chargePointSerialNumber": serial})
+    assert answer["status"] == "Accepted"
+    assert old.intake.book.stations["CP"].serial == serial
+    assert "chargePointSerialNumber" in old.notes
+
+
+def test_quirk_25_values_outside_the_enumeration_are_kept(old: Desk) -> None:
+    assert old.say("StatusNotification", STATUS | {"errorCode": "Error", "status": "Charging"}) == {}
+    connector = old.intake.book.connectors["CP", 1, 1]
+    assert (connector.status, connector.error_code) == (ConnectorStatus.CHARGING, "Error")
+    assert "errorCode" in old.notes
+    assert old.say("StatusNotification", STATUS | {"status": "Dreaming"}) == {}
+    assert old.intake.book.connectors["CP", 1, 1].status is ConnectorStatus.CHARGING
+
+
+def test_the_same_oddity_is_told_once_per_connection(old: Desk) -> None:
+    for expected in (True, False):
+        old.say("StatusNotification", STATUS | {"errorCode": "Error"})
+        assert bool(old.notes) is expected
+
+
+def test_quirk_26_values_for_value_and_an_object_for_an_array(old: Desk) -> None:
+    sample = {"values": "1500", "measurand": "Energy.Active.Import.Register"}
+    payload = {"connectorId": 1, "meterValue": {"timestamp": at(0), "sampledValue": sample}}
+    assert old.say("MeterValues", payload) == {}
+    sampled = old.events[0]
+    assert isinstance(sampled, MeterSampled)
+    assert sampled.values == {"energy_import_wh": 1500.0}
+    assert old.notes
+
+
+def test_quirk_28_numbers_instead_of_strings_and_strings_instead_of_numbers(old: Desk) -> None:
+    payload = {"connectorId": "1", "idTag": 12345678, "meterStart": "1000", "timestamp": at(0)}
+    assert "transactionId" in old.say("StartTransaction", payload)
+    session = old.sessions[0]
+    assert (session.evse, session.token, session.meter_start_wh) == (1, "12345678", 1000)
+
+
+def test_quirk_20_a_null_payload_is_an_empty_one(old: Desk) -> None:
+    assert "currentTime" in old.say("Heartbeat", None)
+    assert old.send('[2,"1","Heartbeat"]')[0] == 3
+    assert old.say("BootNotification", None)[2] == "OccurenceConstraintViolation"
+
+
+@pytest.mark.parametrize("transaction", [0, -1, -16, None])
+def test_quirks_42_and_55_a_stop_without_a_usable_id_finds_the_one_open_session(
+    old: Desk, transaction: int | None
+) -> None:
+    start(old)
+    stop = {"transactionId": transaction, "meterStop": 1700, "timestamp": at(0), "idTag": "CARD"}
+    assert old.say("StopTransaction", stop)["idTagInfo"]["status"] == "Accepted"
+    assert [(s.state, s.energy_wh) for s in old.sessions] == [(SessionState.ENDED, 700)]
+
+
+def test_quirks_43_and_54_an_unknown_transaction_is_answered_and_kept(old: Desk) -> None:
+    assert old.say("MeterValues", METER | {"transactionId": 77}) == {}
+    assert old.say("StopTransaction", {"transactionId": 77, "meterStop": 5, "timestamp": at(0)}) == {}
+    assert [s.state for s in old.sessions] == [SessionState.ORPHANED]
+
+
+def test_quirk_45_the_same_start_resent_is_the_same_session(old: Desk) -> None:
+    assert start(old) == start(old)
+    assert len(old.sessions) == 1
+
+
+def test_quirk_46_an_unknown_tag_in_an_offline_start_is_recorded_for_review(tmp_path: Path) -> None:
+    with desk(tmp_path, v16.VERSION, Unknown.REJECT) as there:
+        payload = {"connectorId": 1, "idTag": "WHO", "meterStart": 0, "timestamp": at(-7200)}
+        assert there.say("StartTransaction", payload)["idTagInfo"]["status"] == "Invalid"
+        assert there.sessions[0].review == ("token not accepted: unknown token",)
+
+
+def test_quirk_50_the_next_start_bounds_a_zombie(old: Desk) -> None:
+    start(old, seconds=-600)
+    start(old, seconds=-60, meter=3000)
+    assert [s.state for s in old.sessions] == [SessionState.ORPHANED, SessionState.PENDING]
+
+
+@pytest.mark.parametrize("year", [1970, 2014, 2099])
+def test_quirk_56_a_clock_that_is_nowhere_is_ours(old: Desk, year: int) -> None:
+    old.say("StatusNotification", STATUS | {"timestamp": f"{year}-01-01T00:00:00Z"}, NOW)
+    assert old.events[0].at == NOW
+
+
+def test_quirk_57_identical_statuses_change_nothing(old: Desk) -> None:
+    for seconds in (0, 1, 2):
+        old.say("StatusNotification", STATUS | {"timestamp": at(seconds)})
+    assert old.intake.book.connectors["CP", 1, 1].revision == 1
+
+
+def test_quirk_60_a_tag_is_known_in_any_case_and_padding(tmp_path: Path) -> None:
+    directory = Directory(tokens={"04AB": TokenEntry(token="04AB")})
+    with desk(tmp_path, v16.VERSION, Unknown.REJECT, directory=directory) as there:
+        for tag in ("04ab", " 04AB ", "04AB\x00"):
+            assert there.say("Authorize", {"idTag": tag})["idTagInfo"]["status"] == "Accepted"
+
+
+def test_quirk_62_two_starts_in_one_second_have_two_ids(old: Desk) -> None:
+    assert start(old, connector=1) != start(old, connector=2)
+
+
+def test_quirk_65_replayed_samples_keep_their_time_and_are_not_live(old: Desk) -> None:
+    transaction = start(old)
+    stop = {"transactionId": transaction, "meterStop": 1030, "timestamp": at(-60)}
+    old.say("StopTransaction", stop | {"transactionData": register(1006, -500) + register(1018, -400)})
+    sampled = [event for event in old.events if isinstance(event, MeterSampled)]
+    assert [event.at for event in sampled] == [NOW - timedelta(seconds=500), NOW - timedelta(seconds=400)]
+    assert all(event.offline and event.session_id == old.sessions[0].id for event in sampled)
+    assert old.intake.book.connectors["CP", 1, 1].power_w == 0.0
+
+
+def test_quirk_70_an_error_code_is_no_fault_state(old: Desk) -> None:
+    start(old)
+    old.say("StatusNotification", STATUS | {"status": "Charging", "errorCode": "WeakSignal"})
+    assert old.sessions[0].state is SessionState.CHARGING
+
+
+def test_quirk_72_a_status_without_a_time_is_dated_by_its_receipt(old: Desk) -> None:
+    old.say("StatusNotification", STATUS, NOW)
+    assert old.intake.book.connectors["CP", 1, 1].status_at == NOW
+
+
+# sessions of 2.0.1
+
+
+def test_a_session_of_201_from_start_to_end(new: Desk) -> None:
+    card = {"idToken": "CARD", "type": "ISO14443"}
+    started = transaction_event(
+        "Started", 0, -600, evse={"id": 2, "connectorId": 1}, idToken=card, info={"chargingState": "EVConnected"},
+        meterValue=register(0, -600, "Transaction.Begin"),
+    )
+    assert new.say("TransactionEvent", started) == {"idTokenInfo": {"status": "Accepted"}}
+    assert new.sessions[0].state is SessionState.PENDING
+    assert new.intake.book.connectors["CP", 2, 1].status is ConnectorStatus.PREPARING
+    new.say("TransactionEvent", transaction_event("Updated", 1, -500, info={"chargingState": "Charging"}))
+    assert new.intake.book.connectors["CP", 2, 1].status is ConnectorStatus.CHARGING
+    new.say("TransactionEvent", transaction_event("Updated", 2, -300, meterValue=register(4000, -300)))
+    new.say("TransactionEvent", transaction_event("Updated", 3, -200, info={"chargingState": "EVConnected"}))
+    assert new.intake.book.connectors["CP", 2, 1].status is ConnectorStatus.FINISHING
+    ended = transaction_event(
+        "Ended", 4, -100, info={"stoppedReason": "EVDisconnected"}, meterValue=register(7000, -100, "Transaction.End")
+    )
+    assert new.say("TransactionEvent", ended) == {}
+    session = new.sessions[0]
+    assert (session.state, session.energy_wh, session.stop_reason) == (SessionState.ENDED, 7000, "EVDisconnected")
+    assert (session.evse, session.meter_stop_wh, session.seq_no) == (2, 7000, 4)
+
+
+def test_an_end_that_carries_all_the_readings_is_enough(new: Desk) -> None:
+    new.say("TransactionEvent", transaction_event("Started", 0, -600, evse={"id": 1}))
+    values = register(100, -600, "Transaction.Begin") + register(2600, -300) + register(5100, -1, "Transaction.End")
+    new.say("TransactionEvent", transaction_event("Ended", 1, 0, meterValue=values))
+    assert (new.sessions[0].energy_wh, new.sessions[0].stop_reason) == (5000, "Local")
+
+
+def test_a_transaction_that_learns_its_evse_later_moves_there(new: Desk) -> None:
+    new.say("TransactionEvent", transaction_event("Started", 0, -600))
+    charging = {"chargingState": "Charging"}
+    new.say("TransactionEvent", transaction_event("Updated", 1, -500, evse={"id": 2}, info=charging))
+    assert [session.evse for session in new.sessions] == [2]
+    assert new.intake.book.connectors["CP", 2, 1].session_id == new.sessions[0].id
+
+
+def test_quirk_53_an_update_without_a_start_opens_a_session_for_review(new: Desk) -> None:
+    event = transaction_event("Updated", 5, 0, evse={"id": 1}, meterValue=register(500, 0))
+    assert new.say("TransactionEvent", event) == {}
+    assert new.sessions[0].review == ("start not seen: already charging when first heard of",)
+    assert isinstance(new.events[0], TransactionUpdated)
+
+
+def test_quirk_53_an_offline_reading_is_marked(new: Desk) -> None:
+    new.say("TransactionEvent", transaction_event("Started", 0, -600, evse={"id": 1}))
+    new.say("TransactionEvent", transaction_event("Updated", 1, -60, offline=True, meterValue=register(5, -60)))
+    assert [event.offline for event in new.events if isinstance(event, MeterSampled)] == [True]
+
+
+def test_a_start_without_authorisation_needs_no_token(tmp_path: Path) -> None:
+    with desk(tmp_path, v201.VERSION, Unknown.REJECT) as there:
+        token = {"idToken": "", "type": "NoAuthorization"}
+        started = transaction_event("Started", 0, 0, evse={"id": 1}, idToken=token)
+        assert there.say("TransactionEvent", started) == {"idTokenInfo": {"status": "Accepted"}}
+        assert there.sessions[0].review == ()
+
+
+def test_quirk_4_bodies_of_16_on_a_connection_of_201_are_understood(new: Desk) -> None:
+    assert new.say("BootNotification", BOOT_16)["status"] == "Accepted"
+    assert new.intake.book.stations["CP"].vendor == "Acme"
+    assert "ocpp1.6" in new.notes
+    assert new.say("StatusNotification", STATUS | {"status": "Charging"}) == {}
+    assert new.intake.book.connectors["CP", 1, 1].status is ConnectorStatus.CHARGING
+    assert "transactionId" in new.say(
+        "StartTransaction", {"connectorId": 1, "idTag": "C", "meterStart": 0, "timestamp": at(0)}
+    )
+
+
+def test_a_notified_event_names_component_variable_and_evse(new: Desk) -> None:
+    payload = next(payload for action, payload, _ in REPLIES_201 if action == "NotifyEvent")
+    new.say("NotifyEvent", payload)
+    event = new.events[0]
+    assert isinstance(event, DeviceEventNotified)
+    assert (event.component, event.variable, event.value, event.evse) == ("EVSE@2", "Problem", "true", 2)
+
+
+# answers of the charger, and what must never happen
+
+
+def test_an_answer_nobody_waits_for_is_kept_and_not_answered(old: Desk) -> None:
+    assert old.send('[3,"who",{"status":"Accepted"}]') is None
+    answered = old.events[0]
+    assert isinstance(answered, CommandAnswered)
+    assert (answered.request_id, answered.status) == ("who", "Unexpected")
+    assert old.send('[4,"who","GenericError","",{}]') is None
+
+
+def test_quirk_15_calls_open_for_a_station_that_never_boots_again(old: Desk) -> None:
+    old.say("Heartbeat", {}, NOW)
+    assert not old.calls.is_open
+    old.say("Heartbeat", {}, NOW + timedelta(seconds=11))
+    assert old.calls.is_open
+
+
+def test_calls_open_at_once_for_a_station_that_booted_before(tmp_path: Path) -> None:
+    with desk(tmp_path, v16.VERSION) as there:
+        there.say("BootNotification", BOOT_16)
+        again = Desk(there.intake, v16.VERSION)
+        again.say("Heartbeat", {})
+        assert again.calls.is_open
+
+
+def test_a_fault_of_ours_is_an_internal_error_and_the_frame_is_kept(
+    old: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*events: object) -> None:
+        monkeypatch.undo()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(old.intake, "handle", broken)
+    assert old.say("Heartbeat", {})[2] == "InternalError"
+    assert isinstance(old.events[0], FrameRefused)
+    assert "currentTime" in old.say("Heartbeat", {})
+
+
+def test_integers_beyond_64_bits_are_kept_as_what_they_can_be(old: Desk) -> None:
+    raw = '[2,"1","FirmwareStatusNotification",{"status":"Installed","x":%s}]' % ("9" * 400)
+    assert old.send(raw)[0] == 3
+    received = old.events[0]
+    assert isinstance(received, MessageReceived)
+    assert received.payload["x"] is None or received.payload["x"] > 1e300

@@ -1,0 +1,563 @@
+"""The OCPP server over real sockets: handshake, keys, replies after the commit, commands, limits."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import ssl
+import subprocess
+import threading
+import urllib.request
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ocpp_world import PEPPER, Charger, World, world
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import CloseCode
+
+from bridge.access import Directory, StationEntry, key_hmac
+from bridge.command_bus import CommandOutcome, Request
+from bridge.events import FrameMended, StationConnected, StationDisconnected, decode
+from bridge.ocpp.link import MAX_UNANSWERED
+from bridge.settings import Unknown
+
+HEARTBEAT = '[2,"h","Heartbeat",{}]'
+
+
+def play(path: Path, scene: Callable[[World], Awaitable[None]], **options: Any) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(60), world(path, **options) as house:
+            await scene(house)
+
+    asyncio.run(run())
+
+
+async def events(house: World) -> list[Any]:
+    """All events in the journal, after what waits has been committed."""
+    await house.until(lambda: house.journal.committed >= house.journal.head, "the commit")
+    return [event for _, entry in house.journal.read(0, 10_000) for event in decode(entry.events)]
+
+
+async def raw_get(house: World, request: str) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
+    writer.write(request.encode())
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+def handshake(path: str, **headers: str) -> str:
+    fixed = {
+        "Host": "x",
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        "Sec-WebSocket-Version": "13",
+    }
+    lines = {name: value for name, value in (fixed | headers).items() if value}
+    return f"GET {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n"
+
+
+def basic(user: str, key: bytes) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(user.encode() + b":" + key).decode()}
+
+
+# the handshake
+
+
+@pytest.mark.parametrize(
+    ("offered", "spoken"),
+    [
+        (["ocpp1.6"], "ocpp1.6"),
+        (["ocpp2.0.1"], "ocpp2.0.1"),
+        (["ocpp1.6", "ocpp2.0.1"], "ocpp2.0.1"),
+        (["ocpp2.1", "ocpp1.6"], "ocpp1.6"),
+        (["OCPP1.6"], "OCPP1.6"),
+    ],
+)
+def test_the_newest_version_that_both_speak_is_chosen(tmp_path: Path, offered: list[Any], spoken: str) -> None:
+    async def scene(house: World) -> None:
+        async with connect(house.url("/ocpp/CP"), subprotocols=offered) as link:
+            assert link.subprotocol == spoken
+            assert (await Charger(link).call("Heartbeat", {}))["currentTime"]
+
+    play(tmp_path, scene)
+
+
+def test_a_charger_that_offers_nothing_we_speak_is_told_what_we_speak(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(house.url("/ocpp/CP"), subprotocols=["ocpp1.5"])  # type: ignore[list-item]
+        assert refused.value.response.status_code == 400
+        assert b"ocpp2.0.1, ocpp1.6" in (refused.value.response.body or b"")
+
+    play(tmp_path, scene)
+
+
+def test_quirk_1_without_a_subprotocol_it_is_16_and_noted(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        async with connect(house.url("/ocpp/CP")) as link:
+            assert (await Charger(link).boot())["status"] == "Accepted"
+        notes = [event.notes for event in await events(house) if isinstance(event, FrameMended)]
+        assert notes == [("no subprotocol offered: taken as OCPP 1.6",)]
+
+    play(tmp_path, scene)
+
+
+def test_quirk_2_a_missing_connection_header_is_forgiven(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
+        for value in ("", "keep-alive"):
+            writer.write(handshake("/ocpp/CP", Connection=value).encode())
+            assert b" 101 " in await reader.readline()
+            writer.close()
+            reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
+        writer.close()
+
+    play(tmp_path, scene)
+
+
+@pytest.mark.parametrize("path", ["/ocpp/A%2FB", "//ocpp///A%2FB//", "/A%2FB", "/ocpp/A%2fB?x=1"])
+def test_quirks_5_and_6_the_path_names_the_station(tmp_path: Path, path: str) -> None:
+    async def scene(house: World) -> None:
+        async with connect(house.url(path), subprotocols=["ocpp1.6"]):
+            assert list(house.server.connections) == ["A/B"]
+
+    play(tmp_path, scene)
+
+
+@pytest.mark.parametrize("path", ["/", "/ocpp", "/ocpp/", "/a/b/c", "/ocpp/%00"])
+def test_a_path_without_a_station_is_not_found(tmp_path: Path, path: str) -> None:
+    async def scene(house: World) -> None:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(house.url(path), subprotocols=["ocpp1.6"])
+        assert refused.value.response.status_code == 404
+
+    play(tmp_path, scene)
+
+
+def test_health_is_answered_on_the_same_port(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        url = f"http://127.0.0.1:{house.server.port}"
+        with await asyncio.to_thread(urllib.request.urlopen, f"{url}/healthz") as response:
+            assert (response.status, response.read()) == (200, b"ok\n")
+        assert b" 426 " in await raw_get(house, "GET /ocpp/CP HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    play(tmp_path, scene)
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        "POST /ocpp/CP HTTP/1.1\r\n\r\n",
+        "\x16\x03\x01\x02\x00\r\n\r\n",
+        "GET /ocpp/CP HTTP/1.1\r\nbroken header\r\n\r\n",
+        "GET /" + "x" * 9000 + " HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\n" + "".join(f"a{n}: b\r\n" for n in range(200)) + "\r\n",
+    ],
+)
+def test_what_is_no_handshake_is_a_bad_request(tmp_path: Path, request_text: str) -> None:
+    async def scene(house: World) -> None:
+        assert b" 400 " in await raw_get(house, request_text)
+        async with house.charger("CP") as charger:
+            await charger.boot()
+
+    play(tmp_path, scene)
+
+
+def test_a_handshake_that_never_ends_is_cut(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
+        writer.write(b"GET /ocpp/CP HTTP/1.1\r\n")
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await reader.readexactly(1)
+        writer.close()
+
+    play(tmp_path, scene, handshake_timeout_s=0.2)
+
+
+# keys
+
+
+def keyed(key: bytes, **entry: Any) -> Directory:
+    return Directory(stations={"CP": StationEntry(id="CP", key_hmac=key_hmac(PEPPER, key), **entry)})
+
+
+def test_a_station_with_its_key_comes_in_and_without_it_does_not(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        async with house.charger("CP", additional_headers=basic("CP", b"key")) as charger:
+            assert (await charger.boot())["status"] == "Accepted"
+        for headers in ({}, basic("CP", b"other"), {"Authorization": "Bearer key"}):
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(house.url("/ocpp/CP"), subprotocols=["ocpp1.6"], additional_headers=headers)
+            assert refused.value.response.status_code == 401
+            assert refused.value.response.headers["WWW-Authenticate"].startswith("Basic ")
+        security = [event.security for event in await events(house) if isinstance(event, StationConnected)]
+        assert security == ["basic"]
+
+    play(tmp_path, scene, directory=keyed(b"key"), unknown=Unknown.REJECT)
+
+
+def test_an_unknown_station_is_refused_like_one_with_a_wrong_key(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        answers = [await raw_get(house, handshake(f"/ocpp/{name}")) for name in ("CP", "WHO")]
+        lines = [[line for line in answer.split(b"\r\n") if not line.startswith(b"Date")] for answer in answers]
+        assert lines[0] == lines[1]
+        assert b" 401 " in lines[0][0]
+
+    play(tmp_path, scene, directory=keyed(b"key"), unknown=Unknown.REJECT)
+
+
+def test_quirk_7_a_lower_cased_id_is_the_registered_station(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        async with house.charger("cp", additional_headers=basic("cp", b"key")):
+            assert list(house.server.connections) == ["CP"]
+
+    play(tmp_path, scene, directory=keyed(b"key"), unknown=Unknown.REJECT)
+
+
+def test_an_address_that_keeps_guessing_is_braked(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        for number in range(25):
+            assert b" 401 " in await raw_get(house, handshake("/ocpp/CP", **basic("CP", b"guess%d" % number)))
+        assert b" 401 " in await raw_get(house, handshake("/ocpp/CP", **basic("CP", b"key")))
+
+    play(tmp_path, scene, directory=keyed(b"key"), unknown=Unknown.REJECT)
+
+
+def test_a_held_station_waits_for_a_person(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        async with house.charger("NEW") as charger:
+            assert (await charger.boot())["status"] == "Pending"
+            assert (await charger.call("Heartbeat", {}))[2] == "SecurityError"
+            house.intake.directory = Directory(stations={"NEW": StationEntry(id="NEW")})
+            assert (await charger.boot())["status"] == "Accepted"
+            assert (await charger.call("Heartbeat", {}))["currentTime"]
+
+    play(tmp_path, scene, unknown=Unknown.HOLD)
+
+
+# coming and going
+
+
+def test_a_station_that_leaves_is_offline(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        async with house.charger("CP") as charger:
+            await charger.boot()
+            assert house.book.stations["CP"].is_connected
+            assert house.server.holds("CP")
+        await house.until(lambda: not house.book.stations["CP"].is_connected, "the disconnect")
+        assert not house.server.holds("CP")
+        reasons = [event.reason for event in await events(house) if isinstance(event, StationDisconnected)]
+        assert reasons == ["closed 1000"]
+
+    play(tmp_path, scene)
+
+
+def test_quirk_10_the_late_close_of_the_old_socket_does_not_wipe_the_new_one(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        async with house.charger("CP") as old:
+            await old.boot()
+            async with house.charger("CP") as new:
+                await new.boot()
+                with pytest.raises(ConnectionClosed) as closed:
+                    await old.link.recv()
+                assert closed.value.rcvd is not None
+                assert "newer" in closed.value.rcvd.reason
+                assert (await new.call("Heartbeat", {}))["currentTime"]
+                assert house.book.stations["CP"].is_connected
+                assert [event for event in await events(house) if isinstance(event, StationDisconnected)] == []
+
+    play(tmp_path, scene)
+
+
+def test_what_another_bridge_knew_is_fetched_before_the_first_frame(tmp_path: Path) -> None:
+    asked, gate = [], threading.Event()
+
+    def adopt(station: str) -> None:
+        asked.append(station)
+        gate.wait(10)
+
+    async def scene(house: World) -> None:
+        async with house.charger("CP") as charger:
+            await charger.link.send(HEARTBEAT)
+            await house.until(lambda: asked == ["CP"], "the question")
+            assert house.server.messages == 0
+            gate.set()
+            assert json.loads(await charger.link.recv())[0] == 3
+
+    play(tmp_path, scene, adopt=adopt)
+
+
+def test_a_past_that_cannot_be_fetched_holds_nobody_up(tmp_path: Path) -> None:
+    def adopt(station: str) -> None:
+        raise ConnectionError
+
+    async def scene(house: World) -> None:
+        async with house.charger("CP") as charger:
+            assert (await charger.boot())["status"] == "Accepted"
+
+    play(tmp_path, scene, adopt=adopt)
+
+
+def test_a_server_that_stops_says_goodbye(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        async with house.charger("CP") as charger:
+            await charger.boot()
+            await house.server.stop(2.0)
+            with pytest.raises(ConnectionClosed) as closed:
+                await charger.link.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == CloseCode.GOING_AWAY
+            assert not house.book.stations["CP"].is_connected
+
+    play(tmp_path, scene)
+
+
+# replies and the disk
+
+
+def test_a_reply_leaves_only_after_the_commit(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        loop, flush = asyncio.get_running_loop(), house.server.flush
+        held: list[int] = []
+        house.journal.on_commit = held.append
+        async with house.charger("CP") as charger:
+            await charger.link.send(HEARTBEAT)
+            await house.until(lambda: house.journal.committed >= 2, "the commit")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await charger.link.recv()
+            house.journal.on_commit = lambda seq: loop.call_soon_threadsafe(flush, seq)
+            flush(house.journal.committed)
+            assert json.loads(await charger.link.recv())[1] == "h"
+
+    play(tmp_path, scene)
+
+
+def test_a_journal_that_fails_ends_every_connection_without_an_answer(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        url = house.url("/ocpp/CP2")
+        async with house.charger("CP") as charger:
+            await charger.boot()
+            house.journal.on_commit = lambda seq: None
+            await charger.link.send(HEARTBEAT)
+            await house.until(lambda: house.server.messages == 2, "the frame")
+            house.server.flush(-1)
+            with pytest.raises(ConnectionClosed) as closed:
+                await charger.link.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == CloseCode.INTERNAL_ERROR
+        with pytest.raises(OSError):
+            await connect(url, subprotocols=["ocpp1.6"], open_timeout=2)
+
+    play(tmp_path, scene)
+
+
+def test_a_charger_that_does_not_wait_is_held_back(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        loop, flush = asyncio.get_running_loop(), house.server.flush
+        house.journal.on_commit = lambda seq: None
+        async with house.charger("CP") as charger:  # they fit into a few reads: deflate makes them small
+            for number in range(1000):
+                await charger.link.send(json.dumps([2, str(number), "DataTransfer", {"vendorId": "x" * 200}]))
+            await house.until(lambda: house.server.messages > MAX_UNANSWERED, "enough of them")
+            assert house.server.messages == MAX_UNANSWERED + 1
+            house.journal.on_commit = lambda seq: loop.call_soon_threadsafe(flush, seq)
+            flush(house.journal.committed)
+            answered = [json.loads(await charger.link.recv())[1] for _ in range(1000)]
+            assert answered == [str(number) for number in range(1000)]
+
+    play(tmp_path, scene)
+
+
+# frames
+
+
+def test_fragments_pings_and_binary_frames_are_understood(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        async with house.charger("CP") as charger:
+            await charger.link.send(iter(['[2,"h",', '"Heart', 'beat",{}]']))
+            assert json.loads(await charger.link.recv())[0] == 3
+            await (await charger.link.ping())
+            await charger.link.send(HEARTBEAT.encode())
+            assert json.loads(await charger.link.recv())[0] == 3
+
+    play(tmp_path, scene)
+
+
+@pytest.mark.parametrize("parts", [1, 40])
+def test_quirk_21_a_big_frame_gets_a_clear_error_and_the_connection_lives(tmp_path: Path, parts: int) -> None:
+    async def scene(house: World) -> None:
+        async with house.charger("CP") as charger:
+            whole = '[2,"big","DataTransfer",{"vendorId":"' + "x" * 100_000 + '"}]'
+            size = len(whole) // parts + 1
+            pieces = [whole[start : start + size] for start in range(0, len(whole), size)]
+            await charger.link.send(whole if parts == 1 else iter(pieces))
+            error = json.loads(await charger.link.recv())
+            assert error[:3] == [4, "big", "FormationViolation"]
+            assert "at most 65536" in error[3]
+            assert (await charger.call("Heartbeat", {}))["currentTime"]
+
+    play(tmp_path, scene, max_frame_bytes=65_536)
+
+
+def test_a_giant_frame_ends_only_its_own_connection(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        async with house.charger("CP") as giant, house.charger("CP2") as neighbour:
+            await giant.link.send("x" * 600_000)
+            with pytest.raises(ConnectionClosed) as closed:
+                await giant.link.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == CloseCode.MESSAGE_TOO_BIG
+            await neighbour.boot()
+
+    play(tmp_path, scene, max_frame_bytes=65_536)
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_deflate_is_spoken_when_offered_and_wanted(tmp_path: Path, is_on: bool) -> None:
+    async def scene(house: World) -> None:
+        async with house.charger("CP", compression="deflate") as charger:
+            spoken = charger.link.response.headers.get("Sec-WebSocket-Extensions", "")
+            assert ("permessage-deflate" in spoken) is is_on
+            await charger.boot()
+
+    play(tmp_path, scene, compression=is_on)
+
+
+def test_tls_is_spoken_where_a_certificate_is_set(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+               "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.create_default_context(cafile=str(certificate))
+
+    async def scene(house: World) -> None:
+        url = house.url("/ocpp/CP").replace("ws:", "wss:")
+        async with connect(url, subprotocols=["ocpp1.6"], ssl=context) as link:
+            assert (await Charger(link).boot())["status"] == "Accepted"
+
+    play(tmp_path, scene, tls_certificate=certificate, tls_key=key)
+
+
+# keep-alive
+
+
+class Deaf:
+    """A client that shakes hands by hand and never answers a ping."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def connect(cls, house: World) -> Deaf:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
+        writer.write(handshake("/ocpp/CP").encode())
+        await reader.readuntil(b"\r\n\r\n")
+        return cls(reader, writer)
+
+    def say(self, text: str) -> None:
+        self.writer.write(bytes((0x81, 0x80 | len(text))) + b"\0\0\0\0" + text.encode())
+
+
+def test_quirk_14_a_station_that_answers_no_ping_but_speaks_is_alive(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        deaf = await Deaf.connect(house)
+        for _ in range(6):
+            await asyncio.sleep(0.1)
+            deaf.say(HEARTBEAT)
+        assert house.server.holds("CP")
+        received = await deaf.reader.read(10_000)
+        assert b"\x89\x00" in received, "it was pinged"
+        deaf.writer.close()
+
+    play(tmp_path, scene, ping_interval_s=0.05)
+
+
+def test_a_station_that_answered_pings_and_falls_silent_is_gone(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        deaf = await Deaf.connect(house)
+        deaf.writer.write(b"\x8a\x80\0\0\0\0")  # one pong
+        await house.until(lambda: not house.server.holds("CP"), "the end of the silence")
+        deaf.writer.close()
+
+    play(tmp_path, scene, ping_interval_s=0.05)
+
+
+# commands
+
+
+def test_a_command_reaches_its_station_and_its_answer_comes_back(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        async with house.charger("CP") as charger, house.charger("CP2", "ocpp2.0.1") as other:
+            await charger.boot()
+            charger.answers["RemoteStartTransaction"] = {"status": "Accepted"}
+            request = Request(id="r", action="StartForToken", payload={"token": "CARD", "evse": 1}, reply_to="x")
+            done = asyncio.create_task(house.server.execute(request, "CP"))
+            await charger.reply(json.loads(await charger.link.recv()))
+            answer = await done
+            assert (answer.id, answer.outcome, answer.payload) == ("r", CommandOutcome.ANSWERED, {"status": "Accepted"})
+            assert charger.calls == [("RemoteStartTransaction", {"idTag": "CARD", "connectorId": 1})]
+            assert (await other.call("Heartbeat", {}))["currentTime"]
+        frames = [(entry.direction, entry.action) for _, entry in house.journal.read(0, 100) if entry.station == "CP"]
+        assert ("<", "RemoteStartTransaction") in frames
+        assert (">", "RemoteStartTransaction") in frames
+
+    play(tmp_path, scene)
+
+
+def test_a_callerror_is_a_refusal_with_its_words(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        async with house.charger("CP") as charger:
+            await charger.boot()
+            done = asyncio.create_task(house.server.call("CP", "ClearCache", {}, 5.0))
+            message_id = json.loads(await charger.link.recv())[1]
+            await charger.link.send(json.dumps([4, message_id, "NotSupported", "no cache here", {}]))
+            outcome = await done
+            assert (outcome.outcome, outcome.code) == (CommandOutcome.REFUSED, "NotSupported")
+            assert "no cache here" in outcome.detail
+
+    play(tmp_path, scene)
+
+
+def test_quirk_13_a_deaf_station_times_out_and_is_still_heard(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        async with house.charger("CP") as charger:
+            await charger.boot()
+            assert (await house.server.call("CP", "ClearCache", {}, 0.2)).outcome is CommandOutcome.TIMEOUT
+            charger.answers["ClearCache"] = {"status": "Accepted"}
+            assert (await charger.call("Heartbeat", {}))["currentTime"]
+
+    play(tmp_path, scene)
+
+
+def test_a_command_for_a_station_elsewhere_or_without_sense_is_a_value(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        request = Request(id="r", action="Reset", payload={}, reply_to="x")
+        assert (await house.server.execute(request, "NOBODY")).outcome is CommandOutcome.OFFLINE
+        async with house.charger("CP") as charger:
+            await charger.boot()
+            for action, payload in (("StopSession", {}), ("Nonsense", {}), ("Reset", {"type": "Warm"})):
+                request = Request(id="r", action=action, payload=payload, reply_to="x")
+                answer = await house.server.execute(request, "CP")
+                assert answer.outcome is CommandOutcome.REFUSED
+                assert answer.detail
+
+    play(tmp_path, scene)
+
+
+def test_a_call_waits_on_a_closing_connection_no_longer_than_it_lives(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        async with house.charger("CP") as charger:
+            await charger.boot()
+            done = asyncio.create_task(house.server.call("CP", "ClearCache", {}, 30.0))
+            await charger.link.recv()
+        assert (await done).outcome is CommandOutcome.OFFLINE
+
+    play(tmp_path, scene)

@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ocpp_world import Charger, World, world
+from ocpp_world import TARIFF, Charger, World, world
 
-from bridge import book as books
 from bridge.access import Directory, TokenEntry
 from bridge.book import Book
 from bridge.command_bus import CommandOutcome
 from bridge.events import ConnectorStatus, MeterSampled
 from bridge.events import decode as decode_events
+from bridge.intake import Intake
 from bridge.journal import Journal
 from bridge.ocpp import schemas
+from bridge.settings import Unknown
 
 FILES = sorted((Path(__file__).parent / "transcripts").glob("*.jsonl"))
 
@@ -175,11 +176,11 @@ def test_a_bridge_that_dies_reads_the_same_sessions_back(path: Path, tmp_path: P
     def check(house: World, replay: Replay) -> None:
         again = Journal(tmp_path / "journal.db")
         again.open()
-        book = Book("test")
-        book.restore(books.decode(row.body) for _, row in again.read_state(0, 10_000))
+        intake = Intake(Book("test"), again, Unknown.ACCEPT, TARIFF)
+        assert intake.recover() == again.committed
         again.close()
-        assert book.sessions == house.book.sessions
-        assert book.connectors == house.book.connectors
+        assert intake.book.sessions == house.book.sessions
+        assert intake.book.connectors == house.book.connectors
 
     asyncio.run(_replay(tmp_path, path, check))
 

@@ -75,13 +75,18 @@ def past_of(station: str, evse: int, bay: Bay, until: float, tariff: Tariff) -> 
     bay.step_s = 5.0
 
 
-def simulate_past(bays: Mapping[BayKey, Bay], until: Mapping[BayKey, datetime], tariff: Tariff) -> list[Row]:
-    """The past of all bays, each up to its own ``until``."""
-    return [
-        row
-        for (station, evse), bay in bays.items()
-        for row in past_of(station, evse, bay, until[station, evse].timestamp(), tariff)
-    ]
+def simulate_past(
+    bays: Mapping[BayKey, Bay],
+    until: Mapping[BayKey, datetime],
+    tariff: Tariff,
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> list[Row]:
+    """The past of all bays, each up to its own ``until``; ends early once ``is_wanted`` says no."""
+    rows: list[Row] = []
+    for (station, evse), bay in bays.items():
+        if is_wanted():
+            rows.extend(past_of(station, evse, bay, until[station, evse].timestamp(), tariff))
+    return rows
 
 
 def write_past(

@@ -240,7 +240,7 @@ class _Demo:
         bays = make_bays(self._fleet, self._seed, began.timestamp())
         away = self._fleet.never_online
         until = {key: now - _AWAY if key[0] in away else now for key in bays}
-        rows = simulate_past(bays, until, self._tariff())
+        rows = simulate_past(bays, until, self._tariff(), lambda: self._is_wanted)
         for bay in bays.values():
             bay.speed = self._speed
         return bays, [] if kept else rows

@@ -26,6 +26,7 @@ from bridge.events import decode as decode_events
 from bridge.intake import Intake
 from bridge.journal import Journal
 from bridge.ocpp import schemas
+from bridge.session import Session
 from bridge.settings import Unknown
 
 FILES = sorted((Path(__file__).parent / "transcripts").glob("*.jsonl"))
@@ -128,12 +129,12 @@ def test_a_recorded_conversation_gives_its_sessions(path: Path, tmp_path: Path) 
     asyncio.run(_replay(tmp_path, path, check))
 
 
-def _facts(session: books.Session) -> dict[str, Any]:
+def _facts(session: Session) -> dict[str, Any]:
     facts: dict[str, Any] = json.loads(json.dumps(_struct(session)))
     return facts
 
 
-def _struct(session: books.Session) -> dict[str, Any]:
+def _struct(session: Session) -> dict[str, Any]:
     names = ("evse", "token", "energy_wh", "meter_start_wh", "meter_last_wh", "meter_stop_wh", "stop_reason")
     return {name: getattr(session, name) for name in names} | {
         "state": session.state.value,

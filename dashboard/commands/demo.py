@@ -57,6 +57,7 @@ class _Login(NamedTuple):
 @click.option("--keep", is_flag=True, help="Go on with what an earlier run left in the folder.")
 @click.option("--port", default=8050, type=click.IntRange(1, 65535), show_default=True, help="Of the web pages.")
 @click.option("--ocpp-port", default=9000, type=click.IntRange(1, 65535), show_default=True)
+@click.option("--ocpp-host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets chargers of your network in.")
 @click.option("--mqtt-port", default=1883, type=click.IntRange(1, 65535), show_default=True)
 @click.option("--meter-interval", default=5.0, type=click.FloatRange(1), show_default=True, help="Seconds.")
 @click.option("--speed", default=1.0, type=click.FloatRange(0.1, 60), show_default=True, help="Of cars; clocks stay.")
@@ -69,6 +70,7 @@ def command(
     keep: bool,
     port: int,
     ocpp_port: int,
+    ocpp_host: str,
     mqtt_port: int,
     meter_interval: float,
     speed: float,
@@ -80,7 +82,7 @@ def command(
     """Watch 28 virtual chargers on 15 invented sites. Ctrl-C stops everything."""
     ports = _pick_ports(port, ocpp_port, mqtt_port)
     _prepare_folder(folder, keep)
-    os.environ.update(demo_environment(folder, ports))
+    os.environ.update(demo_environment(folder, ports, ocpp_host))
     demo = _Demo(folder, ports, load_settings(), seed, meter_interval, speed)
     try:
         asyncio.run(demo.run(duration, opens=not no_open and not as_json, as_json=as_json))
@@ -110,12 +112,12 @@ def _prepare_folder(folder: Path, keep: bool) -> None:
     (folder / _MARK).touch()
 
 
-def demo_environment(folder: Path, ports: _Ports) -> dict[str, str]:
+def demo_environment(folder: Path, ports: _Ports, ocpp_host: str = "127.0.0.1") -> dict[str, str]:
     """The settings of all processes of the demo: loopback, embedded stores, anyone may charge."""
     settings = {
         "DATA_DIR": folder,
         "BRIDGE_NAME": "demo",
-        "OCPP__HOST": "127.0.0.1",
+        "OCPP__HOST": ocpp_host,
         "OCPP__PORT": ports.ocpp,
         "MQTT__HOST": "127.0.0.1",
         "MQTT__PORT": ports.mqtt,
@@ -274,7 +276,7 @@ class _Demo:
             "login_link": self._address + login.path,
             "user": _USER,
             "password": login.password,
-            "ocpp": f"ws://127.0.0.1:{self._ports.ocpp}/ocpp/<station>",
+            "ocpp": f"ws://{self._settings.ocpp.host}:{self._ports.ocpp}/ocpp/<station>",
             "mqtt": f"127.0.0.1:{self._ports.mqtt}",
             "folder": str(self._folder),
             "up_after_s": round(seconds, 1),
@@ -291,7 +293,7 @@ def _welcome(facts: Mapping[str, object], fleet: Fleet) -> str:
     {facts["login_link"]}
 
   Later:            {facts["address"]}   user {facts["user"]}, password {facts["password"]}
-  Your own charger: {facts["ocpp"]}   (OCPP 1.6J or 2.0.1, this machine only)
+  Your own charger: {facts["ocpp"]}   (OCPP 1.6J or 2.0.1)
   Logs and data:    {facts["folder"]}
 
   Ctrl-C stops everything.

@@ -277,6 +277,29 @@ def test_session_that_ended_while_we_were_away_ends_when_it_was_last_heard_of() 
     assert (session.ended_at, session.energy_wh) == (at(20), 2_000)
 
 
+def test_end_that_waited_to_be_believed_survives_a_restart() -> None:
+    scene = goe()
+    scene.says(10, "car", "2")
+    scene.says(20, "eto", "51000")
+    scene.says(30, "car", "1")
+    scene.wait(32)
+    scene = scene.restart()
+    scene.wait(40)
+    (session,) = scene.sessions
+    assert (session.ended_at, session.energy_wh, session.state) == (at(30), 1_000, SessionState.ENDED)
+
+
+def test_restart_does_not_repeat_what_is_shown() -> None:
+    scene = openwb()
+    scene.says(10, "plug_state", "true")
+    scene.says(11, "charge_state", "true")
+    scene = scene.restart()
+    scene.retained(20, plug_state="true", imported="7100", charge_state="true")
+    assert scene.of(StatusChanged) == []
+    scene.says(30, "charge_state", "false")
+    assert len(scene.of(StatusChanged)) == 1
+
+
 @pytest.mark.parametrize("topics", [["car", "eto"], ["eto", "car"]])
 def test_retained_state_said_again_changes_nothing(topics: list[str]) -> None:
     scene = goe()

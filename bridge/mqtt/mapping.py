@@ -10,15 +10,15 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from bridge import measurands
-from bridge.events import ConnectorStatus
 from bridge.mqtt import payload as payloads
+from bridge.mqtt.format import Example, Field, Kind, Map, MappingError, Publish, Reading, SessionRules, Source, Strict
+from bridge.mqtt.meaning import converter
 from bridge.mqtt.payload import MISSING
 from bridge.mqtt.topics import TopicTrie, captures_of, fill, filters_of
 from bridge.settings import Chargers
@@ -26,122 +26,6 @@ from bridge.settings import Chargers
 VENDORS = Path(__file__).parent / "vendors"
 _CACHED_TOPICS = 20_000
 _MAX_EVSE = 9999
-
-
-class MappingError(Exception):
-    """A mapping file cannot be used; the message names file and key and says what to do."""
-
-
-class Kind(StrEnum):
-    """What a reading says."""
-
-    MEASURE = "measure"  # a number of ``measurands.FIELDS``
-    STATUS = "status"  # a ConnectorStatus
-    ERROR = "error"  # an OCPP 1.6 error code; NoError is none
-    CONNECTED = "connected"  # is a car plugged in
-    CHARGING = "charging"  # does energy flow
-    ALLOWED = "allowed"  # does the charger offer energy
-    IDTAG = "idtag"  # the driver's token; empty is none
-    SESSION_EVENT = "session_event"  # start or end, where the charger has transactions of its own
-    AVAILABILITY = "availability"  # online or offline, by the charger's last will
-    INFO = "info"  # firmware, model, serial or text
-
-
-class SessionMode(StrEnum):
-    CONNECTED = "connected"  # a session is the time a car is plugged in, by a plug sensor
-    STATUS = "status"  # the same, read from the status: Preparing to Finishing
-    EVENTS = "events"  # the charger says when
-
-
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """One fact out of a message. ``value`` is ``None`` where the charger took it back. ``at`` is the device's
-    time, ``None`` when it gave none. ``name``: the field of a measure, which info, the session's own id."""
-
-    device: str
-    evse: int
-    kind: Kind
-    name: str = ""
-    value: Any
-    at: datetime | None = None
-    received_at: datetime
-    retained: bool = False
-
-
-class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
-
-
-_Scalar = str | int | float | bool
-
-
-class Source(_Strict, frozen=True, kw_only=True):
-    label: str
-    base: list[str]
-    maker: str = ""
-    decode: Literal["auto", "json", "text", "split", "raw"] = "auto"
-    device: str = "1"
-    connector: str | int = 1
-    empty: Literal["clear", "ignore"] = "clear"
-    time: str = ""
-    ignore: list[_Scalar] = []
-    silent_s: Annotated[float, msgspec.Meta(ge=0)] = 300.0  # 0: only its last will says that it is gone
-
-
-class Field(_Strict, frozen=True, kw_only=True):
-    kind: Kind = Kind.MEASURE
-    path: str = ""
-    measurand: str = ""
-    unit: str = ""
-    phase: str = ""
-    scale: float = 1.0
-    offset: float = 0.0
-    range: tuple[float, float] | None = None
-    values: dict[str, _Scalar] = {}
-    bits: dict[str, _Scalar] = {}
-    default: _Scalar | None = None
-    ignore: list[_Scalar] = []
-    name: str = ""
-    format: str = ""
-    time: str = ""
-    connector: str | int | None = None
-
-
-class Map(Field, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    topic: str
-    decode: Literal["", "auto", "json", "text", "split", "raw"] = ""
-    fields: list[Field] = []
-
-
-class Publish(_Strict, frozen=True, kw_only=True):
-    """A keep-alive: once after each connection, or every ``every`` seconds."""
-
-    topic: str
-    payload: str = ""
-    on: Literal["", "connect"] = ""
-    every: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-
-
-class SessionRules(_Strict, frozen=True, kw_only=True):
-    """``hold_s``: an "off" must last this long to end a session. ``settle_s``: how long retained state may take
-    to arrive before a session found under way is opened."""
-
-    mode: SessionMode = SessionMode.STATUS
-    hold_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 5.0
-    settle_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 2.0
-
-
-class Example(_Strict, frozen=True, kw_only=True):
-    """A message and what it must mean; every one is run by the tests. ``expect``: field, kind or info to value,
-    "cleared" for a value taken back; empty when the message means nothing. ``refused``: not decodable."""
-
-    topic: str
-    payload: str
-    retained: bool = False
-    device: str = "1"
-    evse: int = 1
-    at: str = ""
-    expect: dict[str, Any] = {}
-    refused: bool = False
 
 
 class _Bound(NamedTuple):
@@ -278,7 +162,7 @@ class Mapping:
             decode,
             payloads.parse_path(field.path),
             payloads.parse_path(time),
-            _converter(field, self.source),
+            converter(field, self.source),
             str(connector),
             field,
         )
@@ -317,123 +201,8 @@ def _check_names(field: Field, connector: str, known: set[str]) -> None:
             raise ValueError(f"{key} uses {{{unknown.pop()}}}, which the topic does not capture")
 
 
-# from what was found to what it means
-
-_BOOLEAN_KINDS = frozenset({Kind.CONNECTED, Kind.CHARGING, Kind.ALLOWED, Kind.AVAILABILITY})
-_INFO_NAMES = ("firmware", "model", "serial", "text")
-_SESSION_EVENTS = ("start", "end")
-_OPEN_TABLES = frozenset({Kind.IDTAG, Kind.INFO})  # their tables name exceptions, all others are complete
-
-
-def _converter(field: Field, source: Source) -> Callable[[Any], Any]:
-    ignored = {payloads.as_text(value) for value in (*source.ignore, *field.ignore)}
-    mean = _MEANINGS.get(field.kind, _text)(field)
-    table = {key: _checked(field, value) for key, value in {**field.values, **field.bits}.items()}
-    default = MISSING if field.default is None else _checked(field, field.default)
-    if not ignored and not table and default is MISSING:
-        return lambda value: None if value is None else mean(value)  # most numbers, and there are many
-
-    def convert(value: Any) -> Any:
-        text = payloads.as_text(value)
-        if text in ignored:
-            return MISSING
-        if field.bits:
-            return _first_bit(value, table, default)
-        if text in table:
-            return table[text]
-        if default is not MISSING:
-            return default
-        if table and field.kind not in _OPEN_TABLES:
-            return MISSING
-        return None if value is None else mean(value)
-
-    return convert
-
-
-def _first_bit(value: Any, table: dict[str, Any], default: Any) -> Any:
-    number = payloads.as_number(value)
-    if number is None or number < 0 or not number.is_integer():
-        return MISSING
-    return next((meaning for bit, meaning in table.items() if int(number) >> int(bit) & 1), default)
-
-
-def _checked(field: Field, value: _Scalar) -> Any:
-    """A value of an enum must be what the kind can say."""
-    kind = field.kind
-    if kind is Kind.STATUS:
-        if value not in list(ConnectorStatus):
-            raise ValueError(f"values: '{value}' is no status; use one of {', '.join(ConnectorStatus)}")
-        return ConnectorStatus(str(value))
-    if kind in _BOOLEAN_KINDS and not isinstance(value, bool):
-        raise ValueError(f"values: '{value}' must be true or false for kind {kind}")
-    if kind is Kind.SESSION_EVENT and value not in _SESSION_EVENTS:
-        raise ValueError(f"values: '{value}' must be one of {', '.join(_SESSION_EVENTS)}")
-    if kind is Kind.MEASURE:
-        return _number(field)(value)
-    return value
-
-
-def _number(field: Field) -> Callable[[Any], Any]:
-    if not field.measurand:
-        raise ValueError("a measure needs a measurand (or another kind)")
-    phase = "L1" if captures_of(field.phase) else field.phase
-    column = measurands.resolve(field.measurand, field.unit, phase)
-    if column is None:
-        raise ValueError(f"there is no measurand '{field.measurand}' with phase '{field.phase}'; see measurands.py")
-    low, high = field.range or (float("-inf"), float("inf"))
-
-    def number(value: Any) -> Any:
-        raw = payloads.as_number(value)
-        if raw is None:
-            return MISSING
-        scaled = raw * field.scale + field.offset
-        return scaled * column.factor + column.offset if low <= scaled <= high else MISSING
-
-    return number
-
-
-def _boolean(field: Field) -> Callable[[Any], Any]:
-    def boolean(value: Any) -> Any:
-        said = payloads.as_bool(value)
-        return MISSING if said is None else said
-
-    return boolean
-
-
-def _text(field: Field) -> Callable[[Any], Any]:
-    return payloads.as_text
-
-
-def _info(field: Field) -> Callable[[Any], Any]:
-    if field.name not in _INFO_NAMES:
-        raise ValueError(f"name: '{field.name}' must be one of {', '.join(_INFO_NAMES)} for kind info")
-    return payloads.as_text
-
-
-def _enum_only(field: Field) -> Callable[[Any], Any]:
-    if not field.values and not field.bits:
-        raise ValueError(f"kind {field.kind} needs a table of values")
-    return lambda value: MISSING
-
-
-_MEANINGS: dict[Kind, Callable[[Field], Callable[[Any], Any]]] = {
-    Kind.MEASURE: _number,
-    Kind.STATUS: _enum_only,
-    Kind.ERROR: _enum_only,
-    Kind.SESSION_EVENT: _enum_only,
-    Kind.CONNECTED: _boolean,
-    Kind.CHARGING: _boolean,
-    Kind.ALLOWED: _boolean,
-    Kind.AVAILABILITY: _boolean,
-    Kind.IDTAG: _text,
-    Kind.INFO: _info,
-}
-
-
-# files
-
 _TABLES = {"source", "map", "publish", "session", "example"}
-S = TypeVar("S", bound=_Strict)
+S = TypeVar("S", bound=Strict)
 
 
 def parse_mapping(vendor: str, text: str) -> Mapping:

@@ -327,12 +327,15 @@ class Book:
         session = sessions.opened(event)
         if session.id in self.sessions.get(event.station, {}):
             return  # the same start, resent (field quirk 45)
-        zombie = self.open_session(event.station, event.evse)
+        self._bound_zombie(event.station, event.evse, event)
+        self._add_session(session)
+        self._change_connector(self._connector(event.station, event.evse, event.connector), session_id=session.id)
+
+    def _bound_zombie(self, station: str, evse: int, event: Event) -> None:
+        zombie = self.open_session(station, evse) if evse else None  # 0: not yet known where
         if zombie is not None:
             reason = "no stop received before the next start on this connector"
             self._change_session(zombie, sessions.superseded(zombie, event.at, event.received_at, reason))
-        self._add_session(session)
-        self._change_connector(self._connector(event.station, event.evse, event.connector), session_id=session.id)
 
     def _updated(self, event: TransactionUpdated) -> None:
         if self.find_session(event.station, event.transaction_id) is None:
@@ -346,8 +349,17 @@ class Book:
             new = sessions.moved(new, trigger, event.at) if trigger else new
         seq_no = max(x for x in (event.seq_no, new.seq_no, -1) if x is not None)
         new = replace(new, seq_no=None if seq_no < 0 else seq_no, token=new.token or event.token)
+        if not session.evse and event.evse:
+            new = self._moved_to(new, event.evse, event)
         self._change_session(session, new)
         self._status_from(new, event)
+
+    def _moved_to(self, session: Session, evse: int, event: TransactionUpdated) -> Session:
+        """Authorised before it was plugged in: only now we hear where."""
+        self._open.pop((session.station, session.evse), None)
+        self._bound_zombie(session.station, evse, event)
+        self._change_connector(self._connector(session.station, evse, session.connector), session_id=session.id)
+        return replace(session, evse=evse)
 
     def _status_from(self, session: Session, event: TransactionUpdated) -> None:
         """OCPP 2.x connectors say only Occupied; the transaction's charging state says the rest."""

@@ -116,6 +116,7 @@ async def _replay(tmp_path: Path, path: Path, check: Callable[[World, Replay], N
         replay = Replay(house, head, steps)
         await replay.run()
         await house.until(lambda: head["station"] not in house.server.connections, "the end of the connection")
+        await house.until(lambda: house.journal.committed == house.journal.head, "the last commit")
         check(house, replay)
 
 

@@ -28,41 +28,23 @@
     });
   };
 
-  // ---- numbers as dashboard/formats.py says them
+  // ---- numbers, as dashboard/formats.py says them
 
-  var SYMBOLS = { EUR: "€", USD: "$", GBP: "£" };
+  var feed = window.chargewatch, format = feed.format, NONE = format.NONE;
   var STATES = {
     pending: "Waiting", charging: "Charging", suspended: "Paused", finishing: "Finishing",
     ended: "Ended", orphaned: "No stop seen"
   };
-  var NONE = "–";
+  var OPEN = new Set(["pending", "charging", "suspended", "finishing"]);
   var OLD_AFTER_S = 90;
 
-  function fixed(value, digits) {
-    return Number(value).toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-  }
-  function kw(watts) { return watts === null || watts === undefined ? NONE : fixed(watts / 1000, 1); }
-  function kwh(wh) { return wh === null || wh === undefined ? NONE : fixed(wh / 1000, 2); }
-  function money(amount, currency) {
-    if (amount === null || amount === undefined) { return NONE; }
-    return SYMBOLS[currency] ? SYMBOLS[currency] + fixed(amount, 2) : currency + " " + fixed(amount, 2);
-  }
+  function kw(watts) { return format.kw(watts, 1); }
+  function kwh(wh) { return format.kwh(wh, 2); }
   function clock(seconds) {
-    var minutes = Math.floor(seconds / 60);
+    var minutes = Math.floor(Math.max(0, seconds) / 60);
     return Math.floor(minutes / 60) + ":" + String(minutes % 60).padStart(2, "0");
   }
-  function span(seconds) {
-    var whole = Math.floor(seconds);
-    if (whole < 60) { return whole + " s"; }
-    if (whole < 3600) { return Math.floor(whole / 60) + " min"; }
-    if (whole < 86400) { return Math.floor(whole / 3600) + " h " + String(Math.floor(whole % 3600 / 60)).padStart(2, "0"); }
-    return Math.floor(whole / 86400) + " d";
-  }
-
-  // the server's clock: this machine's may be wrong, and ages must not be
-  var clockOffset = 0;
-  function now() { return Date.now() + clockOffset; }
-  function age(iso) { return Math.max(0, (now() - Date.parse(iso)) / 1000); }
+  function since(iso) { return Math.floor((feed.now() - Date.parse(iso)) / 1000); }
 
   // ---- grid cells
 
@@ -72,10 +54,10 @@
     return params.value === null || params.value === undefined ? NONE : Math.round(params.value) + " %";
   };
   functions.cwSeconds = function (params) {
-    return params.data.ended ? params.data.seconds : Math.max(0, Math.floor((now() - Date.parse(params.data.started)) / 1000));
+    return OPEN.has(params.data.state) ? Math.max(0, since(params.data.started)) : params.data.seconds;
   };
   functions.cwClock = function (params) { return clock(params.value) + " h"; };
-  functions.cwMoney = function (params) { return money(params.value, params.data.currency); };
+  functions.cwMoney = function (params) { return format.money(params.value, params.data.currency); };
   functions.cwKw = function (params) { return kw(params.value) + " kW"; };
   functions.cwCompare = function (a, b) { return Number(a) - Number(b); };
   functions.cwWhen = function (params) {
@@ -100,10 +82,10 @@
   cells.CwPower = function (props) {
     var row = props.data;
     if (row.power_w === null || row.power_w === undefined) { return NONE; }
-    var seconds = row.at ? age(row.at) : 0;
+    var seconds = row.at ? feed.age(row.at) : 0;
     var isOld = row.late || seconds > OLD_AFTER_S;
     return element("span", { className: isOld ? "cell-old" : "" }, kw(row.power_w) + " kW",
-      isOld ? element("span", null, "  " + (row.late ? "late" : span(seconds) + " old")) : null);
+      isOld ? element("span", null, "  " + (row.late ? "late" : format.span(seconds) + " old")) : null);
   };
   cells.CwReview = function (props) {
     var reasons = props.value || [];
@@ -115,63 +97,58 @@
     return element("span", null, isSearch ? "No live session fits this search." : "Cars appear here the moment one starts to charge.");
   };
 
-  // ---- the feed
-
-  var connectors = new Map();  // "station/evse/connector" -> ConnectorView
-  var alarms = new Map();  // id -> AlarmView
-  var hasFeed = false;
-
-  function openSessions() {
-    var count = 0;
-    connectors.forEach(function (view) { if (isOpen(view.session)) { count += 1; } });
-    return count;
-  }
-  function isOpen(session) { return !!session && !session.ended_at && session.state !== "orphaned"; }
+  // ---- counts in the navigation, and whether the feed lives
 
   function showCounts() {
-    if (!hasFeed) { return; }
-    var worst = 5;
-    alarms.forEach(function (alarm) { worst = Math.min(worst, alarm.priority); });
-    setCount("sessions", String(openSessions()), "");
-    setCount("alarms", alarms.size ? (worst === 1 ? "◆ " : worst === 2 ? "▲ " : "● ") + alarms.size : "",
-      alarms.size ? "abnormal p" + worst : "");
+    var state = feed.state(), sessions = 0, alarms = 0, worst = 5;
+    if (!state.heard) { return; }
+    feed.docs.forEach(function (doc, key) {
+      if (key.startsWith("connector/") && isOpen(doc.session)) { sessions += 1; }
+      if (key.startsWith("alarm/")) { alarms += 1; worst = Math.min(worst, doc.priority); }
+    });
+    setCount("sessions", String(sessions), "");
+    setCount("alarms", alarms ? (worst === 1 ? "◆ " : worst === 2 ? "▲ " : "● ") + alarms : "", alarms ? "abnormal p" + worst : "");
+    var line = document.getElementById("feed-state");
+    if (line) { set(line, state.isLive ? "● live" : "feed gone"); line.classList.toggle("gone", !state.isLive); }
   }
+  function isOpen(session) { return !!session && !session.ended_at && OPEN.has(session.state); }
   function setCount(name, text, kind) {
     document.querySelectorAll('[data-count="' + name + '"]').forEach(function (node) {
-      if (node.textContent !== text) { node.textContent = text; }
+      set(node, text);
       node.className = ("count num " + kind).trim();
     });
   }
+  function set(node, text) { if (node.textContent !== text) { node.textContent = text; } }
 
   // ---- the session page
 
   function setFact(name, value) {
     var node = document.querySelector('[data-fact="' + name + '"] .value');
-    if (node && node.textContent !== value) { node.textContent = value; }
+    if (node) { set(node, value); }
   }
   function showSession() {
     var page = document.querySelector(".session-page[data-open='yes']");
     if (!page) { return; }
-    var view = connectors.get(page.dataset.connector);
-    if (view && view.session && view.session.id === page.dataset.session) {
-      setFact("energy", kwh(view.session.energy_wh));
-      setFact("cost", money(view.session.cost, view.session.currency));
-      if (view.session.soc_percent !== undefined) { setFact("soc", String(Math.round(view.session.soc_percent))); }
+    var view = feed.docs.get(page.dataset.connector);
+    var session = view && view.session && view.session.id === page.dataset.session ? view.session : null;
+    if (session) {
+      setFact("energy", kwh(session.energy_wh));
+      setFact("cost", format.money(session.cost, session.currency));
+      if (session.soc_percent !== undefined) { setFact("soc", String(Math.round(session.soc_percent))); }
       if (!view.is_late && view.power_w !== undefined) { setFact("power", kw(view.power_w)); }
-      showAge(view.power_received_at, !!view.is_late);
-    } else {
-      showAge(null, false);
+      if (!isOpen(session)) { page.dataset.open = "over"; setTimeout(function () { location.reload(); }, 2500); }
     }
-    setFact("time", clock(Math.max(0, (now() - Date.parse(page.dataset.started)) / 1000)));
+    showAge(session ? view.power_received_at : null, !!session && !!view.is_late);
+    setFact("time", clock(since(page.dataset.started)));
   }
   function showAge(receivedAt, isLate) {
     var chip = document.querySelector('[data-chip="age"]');
     var at = receivedAt || (chip && chip.dataset.at);
     if (!chip || !at) { return; }
-    var seconds = age(at), isOld = seconds > OLD_AFTER_S;
+    var seconds = feed.age(at), isOld = seconds > OLD_AFTER_S;
     chip.className = "chip" + (isLate || isOld ? " stale" : "");
-    chip.textContent = isLate ? "Late value, received " + span(seconds) + " ago"
-      : isOld ? "Last value " + span(seconds) + " old" : "Live, " + span(seconds) + " old";
+    set(chip, isLate ? "Late value, received " + format.span(seconds) + " ago"
+      : isOld ? "Last value " + format.span(seconds) + " old" : "Live, " + format.span(seconds) + " old");
     var power = document.querySelector('[data-fact="power"]');
     if (power) { power.classList.toggle("old", isLate || isOld); }
   }
@@ -185,13 +162,13 @@
     try { return window.dash_ag_grid && window.dash_ag_grid.getApi("session-grid"); } catch (error) { return null; }
   }
   function rowOf(view) {
-    var names = stations[view.station] || [view.station, "", ""], session = view.session;
+    var names = stations[view.station] || [feed.plain(view.station, 60), "", ""], session = view.session;
     return {
       id: session.id, station: view.station, name: names[0], site: names[1], site_id: names[2], evse: view.evse,
       state: session.state, power_w: view.power_w === undefined ? null : view.power_w, at: view.power_received_at || null,
       late: !!view.is_late, energy_wh: session.energy_wh, soc: session.soc_percent === undefined ? null : session.soc_percent,
       started: session.started_at, ended: null, seconds: 0, cost: session.cost, currency: session.currency,
-      token: session.token || "", review: session.needs_review ? ["see the session"] : []
+      token: feed.plain(session.token), review: session.needs_review ? ["see the session"] : []
     };
   }
   function fits(page, row) {
@@ -200,10 +177,12 @@
     return (!page.dataset.site || page.dataset.site === row.site_id) && (!page.dataset.state || page.dataset.state === row.state)
       && (!text || hay.includes(text));
   }
-  function noteRow(view, before) {
-    if (before && before.session && (!view || !view.session || view.session.id !== before.session.id)) { removed.add(before.session.id); }
-    if (!view || !view.session) { return; }
-    if (isOpen(view.session)) { pending.set(view.session.id, view); } else { removed.add(view.session.id); pending.delete(view.session.id); }
+  var shown = new Map();  // connector's key -> the session its row is of
+  function noteRow(key, view) {
+    var session = view && view.session, before = shown.get(key);
+    if (before && (!session || session.id !== before)) { removed.add(before); shown.delete(key); }
+    if (!session) { return; }
+    if (isOpen(session)) { pending.set(session.id, view); shown.set(key, session.id); } else { removed.add(session.id); pending.delete(session.id); }
   }
   function flushRows() {
     var page = livePage(), api = page && gridApi();
@@ -231,8 +210,6 @@
   }
 
   function dress() {
-    var stamp = document.querySelector("[data-now]:not([data-read])");
-    if (stamp) { stamp.dataset.read = "yes"; clockOffset = Date.parse(stamp.dataset.now) - Date.now(); }
     document.querySelectorAll(".nav-link[data-path]").forEach(function (link) {
       var path = link.dataset.path, here = location.pathname;
       var isHere = path === here || (path === "/sessions" && here.startsWith("/session/"));
@@ -253,5 +230,8 @@
 
   new MutationObserver(dress).observe(document.documentElement, { childList: true, subtree: true });
   setInterval(everySecond, 1000);
-  //FEED
+  feed.subscribe(function (changed) {
+    changed.forEach(function (view, key) { if (key.startsWith("connector/")) { noteRow(key, view); } });
+    showSession();
+  });
 })();

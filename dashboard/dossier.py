@@ -40,6 +40,10 @@ class Dossier(NamedTuple):
     now: datetime
 
     @property
+    def seconds(self) -> int:
+        return seconds_of(self.session, self.now)
+
+    @property
     def rated_w(self) -> float | None:
         return self.connector.rated_power_w if self.connector else None
 
@@ -67,7 +71,7 @@ def open_dossier(found: Services, session_id: str) -> Dossier | None:
         where=_zone(found, station),
         curve=curve_of(session, samples, tariff, rated),
         last=samples[-1] if samples else None,
-        bill=price(tariff, max(0, session.energy_wh), session.duration_s(now)) if tariff else None,
+        bill=price(tariff, max(0, session.energy_wh), seconds_of(session, now)) if tariff else None,
         happened=happened,
         frames=frames,
         is_series_away=is_away,
@@ -87,6 +91,12 @@ def tariff_of(session: Session, billing: Billing) -> Tariff | None:
         flat=billing.flat,
         vat_percent=billing.vat_percent,
     )
+
+
+def seconds_of(session: Session, now: datetime) -> int:
+    """How long it lasted: to now while it is open, to its last sign of life when its stop never came."""
+    is_over = not session.is_open and session.ended_at is None
+    return session.duration_s((session.sample_at or session.started_at) if is_over else now)
 
 
 def without_cards(text: str) -> str:

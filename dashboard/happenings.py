@@ -145,6 +145,13 @@ def _refused(body: Body) -> tuple[str, bool]:
     return f"A message was refused: {_say(body, 'action', 'code', 'detail')}", True
 
 
+def _mended(body: Body) -> tuple[str, bool]:
+    notes = body.get("notes")
+    words = ", ".join(map(str, notes)) if isinstance(notes, list) else ""
+    detail = ": ".join(filter(None, (_say(body, "action"), words)))
+    return _with("A message outside its schema was understood", detail), False
+
+
 def _answered(body: Body) -> tuple[str, bool]:
     return _with(f"Answer to {body.get('action', 'a command')}", _say(body, "status", "detail")), False
 
@@ -166,5 +173,6 @@ _WORDS: dict[str, Callable[[Body], tuple[str, bool]]] = {
     "SecurityEventNotified": _security,
     "DataTransferred": _transferred,
     "FrameRefused": _refused,
+    "FrameMended": _mended,
     "CommandAnswered": _answered,
 }

@@ -9,7 +9,7 @@ from dash import html
 
 from bridge.command_bus import CommandOutcome
 from bridge.events import EnergySource
-from bridge.live import mask
+from bridge.live import ROOT, connector_topic, mask
 from bridge.session import SessionState
 from dashboard import formats
 from dashboard.components import Child, Fact, attrs, card, chip, empty, notice, pairs
@@ -26,10 +26,10 @@ _FULL_PERCENT = 80
 def live_attributes(dossier: Dossier) -> dict[str, Any]:
     """What the script needs to keep the page current from the feed."""
     session = dossier.session
+    key = connector_topic(session.station, session.evse, session.connector).removeprefix(f"{ROOT}/")
     return attrs(
-        data_now=dossier.now.isoformat(),
         data_session=session.id,
-        data_connector=f"{session.station}/{session.evse}/{session.connector}",
+        data_connector=key,
         data_started=session.started_at.isoformat(),
         data_open="yes" if session.is_open else "no",
     )
@@ -64,8 +64,8 @@ def _power(dossier: Dossier) -> Fact:
     session = dossier.session
     if not session.is_open:
         mean = session.energy_wh * 3600 / session.charging_s if session.charging_s else None
-        note = f"mean {formats.kw(mean)} kW while charging"
-        return Fact("Highest power", formats.kw(session.power_max_w), "kW", note)
+        note = f"mean {formats.kw(mean)} kW while charging" if mean else ""
+        return Fact("Highest power", formats.kw(session.power_max_w or None), "kW", note)
     offered = next((v for v in reversed(dossier.curve.offered_w) if v is not None), None)
     is_rated = dossier.last is None or "power_offered_w" not in dossier.last.values
     word = "rated" if is_rated else "offered"
@@ -104,7 +104,7 @@ def _minutes_to_full(dossier: Dossier) -> int | None:
 def _time(dossier: Dossier) -> Fact:
     session = dossier.session
     flowing = f"{formats.span(session.charging_s)} with energy flowing" if session.charging_s else "no energy yet"
-    return Fact("Time", formats.clock(session.duration_s(dossier.now)), "h", flowing, "time")
+    return Fact("Time", formats.clock(dossier.seconds), "h", flowing, "time")
 
 
 def _cost(dossier: Dossier) -> Fact:
@@ -254,7 +254,9 @@ def happened(dossier: Dossier) -> Child:
     note = f"{len(dossier.happened)} events, {dossier.frames} messages" if items else ""
     if not items:
         is_away = dossier.is_series_away
-        text = "Cannot be read right now." if is_away else "Events appear here as the charger reports them."
+        is_open = dossier.session.is_open
+        known = "Events appear here as the charger reports them." if is_open else "No events of this session are kept."
+        text = "Cannot be read right now." if is_away else known
         return card("What happened", [empty(text)])
     return card("What happened", [html.Div([_event(dossier, item) for item in items], className="events")], note=note)
 

@@ -8,6 +8,7 @@ from typing import Any
 from bridge.live import mask
 from bridge.session import Session
 from bridge.stores.records import StationRow
+from dashboard.dossier import seconds_of
 from dashboard.formats import plain
 
 Row = dict[str, Any]
@@ -47,7 +48,7 @@ def row_of(session: Session, station: StationRow | None, now: datetime) -> Row:
         "soc": session.soc_percent,
         "started": _iso(session.started_at),
         "ended": _iso(session.ended_at),
-        "seconds": session.duration_s(now),
+        "seconds": seconds_of(session, now),
         "cost": session.cost,
         "currency": session.currency,
         "token": mask(session.token) if session.token else "",

@@ -184,7 +184,7 @@ def test_a_post_without_the_csrf_token_is_refused(app: Flask) -> None:
 
 def test_answers_carry_the_policy_and_no_page_is_kept(app: Flask) -> None:
     client = logged_in(app, Role.VIEWER)
-    answer = client.get("/")
+    answer = client.get("/faults")
     policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
     scripts = policy["script-src"].split()
     assert scripts[0] == "'self'"
@@ -200,7 +200,7 @@ def test_every_inline_script_of_the_page_is_in_the_policy(app: Flask) -> None:
     import base64
     import hashlib
 
-    answer = logged_in(app, Role.VIEWER).get("/")
+    answer = logged_in(app, Role.VIEWER).get("/faults")
     page = answer.get_data(as_text=True)
     inline = [
         s for a, s in re.findall(r"<script([^>]*)>(.*?)</script>", page, re.S) if "src=" not in a and "json" not in a
@@ -213,7 +213,7 @@ def test_every_inline_script_of_the_page_is_in_the_policy(app: Flask) -> None:
 
 def test_nothing_on_a_page_comes_from_another_host(app: Flask) -> None:
     client = logged_in(app, Role.VIEWER)
-    for path in ("/", "/login"):
+    for path in ("/faults", "/login"):
         assert not re.findall(r'(?:src|href)="(?:https?:)?//', client.get(path).get_data(as_text=True))
 
 

@@ -174,7 +174,12 @@ def test_a_login_ends_after_its_hours_however_busy_it_is(world: World) -> None:
 
 def _with_clock(world: World, clock: Clock) -> Flask:
     return create_app(
-        world.settings, records=world.records, people=world.people, telemetry=world.telemetry, with_broker=False, now=clock
+        world.settings,
+        records=world.records,
+        people=world.people,
+        telemetry=world.telemetry,
+        with_broker=False,
+        now=clock,
     )
 
 

@@ -61,7 +61,6 @@ def layout(show: str = _OPEN, site: str = "", state: str = "", text: str = "", c
         ],
         className="page sessions-page",
         **attrs(
-            data_now=now.isoformat(),
             data_show=asked.show,
             data_site=asked.site,
             data_state=asked.state,

@@ -7,7 +7,7 @@ Sizes are bounded by the frame guard, texts are as hostile as the charger that s
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -252,4 +252,4 @@ def to_us(moment: datetime) -> int:
 
 def from_us(microseconds: int) -> datetime:
     """The inverse of ``to_us``."""
-    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(microsecond=microseconds % 1_000_000)
+    return _EPOCH + timedelta(microseconds=microseconds)

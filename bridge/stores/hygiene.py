@@ -29,7 +29,9 @@ def span(start: datetime, end: datetime) -> tuple[int, int]:
 
 def finite(values: dict[str, float]) -> dict[str, float]:
     """Without NaN and infinity, which neither store can hold and no curve can show."""
-    return {field: float(value) for field, value in values.items() if math.isfinite(value)}
+    if math.isfinite(sum(values.values())):  # one wrong value makes the sum wrong: the usual case costs one look
+        return values
+    return {field: value for field, value in values.items() if math.isfinite(value)}
 
 
 def whole(text: str) -> str:

@@ -24,7 +24,7 @@ from bridge.events import from_us
 from bridge.settings import Influx
 from bridge.stores import lines
 from bridge.stores.hygiene import span, whole
-from bridge.stores.rollup import POWER_GAP_US, QUARTER_US, REGISTER_GAP_US, roll
+from bridge.stores.rollup import FOLLOWED, QUARTER_US, roll
 from bridge.stores.telemetry import (
     Batch,
     Bucket,
@@ -39,9 +39,9 @@ from bridge.stores.telemetry import (
 T = TypeVar("T", Sample, Bucket)
 
 _REFUSED = frozenset({400, 413, 422})  # anything else may be mended without losing the batch
-_ROLL_US = 6 * 3_600_000_000  # raw samples held in memory at a time
+_ROLL_US = 3_600_000_000  # raw samples asked for at a time
 _MAX_NAMED = 50  # more stations than this are picked here instead of in the query
-_POINT = "energy_import_wh, session_energy_wh, power_w, session_id"
+_POINT = ", ".join([*FOLLOWED, "session_id"])
 _BY_EVSE = "GROUP BY station, evse"
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -150,20 +150,17 @@ class InfluxTelemetry:
         self._client.close()
 
     def _rolled(self, start_us: int, end_us: int) -> list[Bucket]:
-        """Buckets from the samples of the range with an hour on both sides, and the registers next to that."""
-        first, last = start_us - POWER_GAP_US, end_us + POWER_GAP_US
-        rows = self._rows(f"SELECT {_POINT} FROM samples", _where((first, last)), _BY_EVSE)  # noqa: S608
-        rows += self._register("last", first - REGISTER_GAP_US, first)
-        rows += self._register("first", last, last + REGISTER_GAP_US)
+        """Buckets from the samples of the range, and the neighbours that a rollup wants."""
+        rows = self._rows(f"SELECT {_POINT} FROM samples", _where((start_us, end_us)), _BY_EVSE)  # noqa: S608
+        for field, gap_us in FOLLOWED.items():
+            nearest = "SELECT {0}({1}) AS {1}, session_id FROM samples"
+            rows += self._rows(nearest.format("last", field), _where((start_us - gap_us, start_us)), _BY_EVSE)
+            rows += self._rows(nearest.format("first", field), _where((end_us, end_us + gap_us)), _BY_EVSE)
         rows.sort(key=lambda row: (*lines.evse_of(row), row["time"]))
         buckets = []
         for (station, evse), of_evse in groupby(rows, lines.evse_of):
             buckets += roll(station, evse, [lines.point(row) for row in of_evse], start_us, end_us)
         return buckets
-
-    def _register(self, which: str, start_us: int, end_us: int) -> list[lines.Row]:
-        select = f"SELECT {which}(energy_import_wh) AS energy_import_wh FROM samples"  # noqa: S608
-        return self._rows(select, _where((start_us, end_us)), _BY_EVSE)
 
     def _next_quarter(self, start_us: int, end_us: int) -> int:
         """Where the next samples are: a range may begin years before them."""

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from bridge.events import from_us, to_us
 from bridge.measurands import FIELDS
 from bridge.stores.hygiene import fingerprint, finite, stored_us, whole
-from bridge.stores.rollup import Point
+from bridge.stores.rollup import FOLLOWED, Point
 from bridge.stores.telemetry import Bucket, FrameRow, Occurrence, Sample
 
 CHUNK = 15_000  # characters: a string field holds 64 KiB and a character takes up to four bytes
@@ -40,9 +40,14 @@ def _tagged(name: str, text: str) -> str:
     return f",{name}={_escaped(tag(text))}" if text else ""
 
 
-@lru_cache(maxsize=2_000)
-def _field(name: str) -> str:
-    return name if name in _KNOWN else _escaped(_FOREIGN + tag(name))
+class _Fields(dict[str, str]):
+    """Field -> ``,name=`` for a line."""
+
+    def __missing__(self, name: str) -> str:
+        return f",{_escaped(_FOREIGN + tag(name))}="
+
+
+_FIELDS = _Fields({name: f",{name}=" for name in FIELDS})
 
 
 def _escaped(text: str) -> str:
@@ -72,7 +77,7 @@ def sample_line(s: Sample) -> str:
     late = "t" if s.is_late else "f"
     head = f"samples{_tagged('station', s.station)},evse={s.evse} "
     common = f"received_us={stored_us(s.received_at)}i,is_late={late},session_id={_string(s.session_id)}"
-    values = "".join(f",{_field(name)}={value!r}" for name, value in finite(s.values).items())
+    values = "".join([f"{_FIELDS[name]}{value!r}" for name, value in finite(s.values).items()])
     return f"{head}{common}{values} {stored_us(s.at)}000"
 
 
@@ -121,9 +126,8 @@ def bucket(row: Row) -> Bucket:
 
 
 def point(row: Row) -> Point:
-    names = "energy_import_wh", "session_energy_wh", "power_w"
-    register_wh, counter_wh, power_w = (None if row.get(n) is None else float(row[n]) for n in names)
-    return Point(row["time"], register_wh, counter_wh, power_w, row.get("session_id") or "")
+    followed = {name: float(row[name]) for name in FOLLOWED if row.get(name) is not None}
+    return Point(row["time"], session_id=row.get("session_id") or "", **followed)
 
 
 def evse_of(row: Row) -> tuple[str, int]:

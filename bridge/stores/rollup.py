@@ -23,14 +23,22 @@ POWER_GAP_US = 3_600_000_000
 _WH_PER_W_US = 1 / 3_600_000_000
 
 
+# what is followed from one reading to the next, and over how long a silence
+FOLLOWED = {
+    "energy_import_wh": REGISTER_GAP_US,
+    "session_energy_wh": POWER_GAP_US,
+    "power_w": POWER_GAP_US,
+}
+
+
 class Point(NamedTuple):
     """What a rollup needs of a sample. ``at_us`` since 1970 UTC."""
 
     at_us: int
-    register_wh: float | None
-    counter_wh: float | None
-    power_w: float | None
-    session_id: str
+    energy_import_wh: float | None = None
+    session_energy_wh: float | None = None
+    power_w: float | None = None
+    session_id: str = ""
 
 
 class _Piece(NamedTuple):
@@ -46,10 +54,10 @@ def quarter_of(at_us: int) -> int:
 
 
 def roll(station: str, evse: int, points: Sequence[Point], start_us: int, end_us: int) -> list[Bucket]:
-    """The buckets that begin in [start, end). ``points`` in time order, with neighbours beyond both ends so that
-    lines across the ends are whole."""
-    register = _increases([(p.at_us, p.register_wh) for p in points if p.register_wh is not None], REGISTER_GAP_US)
-    counter = _increases([(p.at_us, p.counter_wh) for p in points if p.counter_wh is not None], POWER_GAP_US)
+    """The buckets that begin in [start, end). ``points`` in time order: those of the range and, of each quantity
+    in ``FOLLOWED``, the nearest beyond both ends within its gap, so that lines across the ends are whole."""
+    register = _increases([(p.at_us, p.energy_import_wh) for p in points], REGISTER_GAP_US)
+    counter = _increases([(p.at_us, p.session_energy_wh) for p in points], POWER_GAP_US)
     power_wh = _power(points)
     counts: defaultdict[int, int] = defaultdict(int)
     peaks: defaultdict[int, float] = defaultdict(float)
@@ -72,10 +80,11 @@ def roll(station: str, evse: int, points: Sequence[Point], start_us: int, end_us
     ]
 
 
-def _increases(readings: Iterable[tuple[int, float]], gap_us: int) -> dict[int, float]:
+def _increases(readings: Iterable[tuple[int, float | None]], gap_us: int) -> dict[int, float]:
     """Wh gained per quarter by a meter that counts up."""
     gained: defaultdict[int, float] = defaultdict(float)
-    for (left, before), (right, after) in pairwise(readings):
+    known = [(at_us, value) for at_us, value in readings if value is not None]
+    for (left, before), (right, after) in pairwise(known):
         if right - left <= gap_us:
             for piece in _pieces(left, right):
                 gained[piece.quarter_us] += max(0.0, after - before) * piece.share

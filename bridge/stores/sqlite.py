@@ -14,13 +14,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import lru_cache
+from itertools import chain, groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from bridge.events import from_us, to_us
 from bridge.measurands import MEASURANDS
 from bridge.stores.hygiene import fingerprint, finite, span, stored_us, whole
-from bridge.stores.rollup import POWER_GAP_US, QUARTER_US, REGISTER_GAP_US, Point, roll
+from bridge.stores.rollup import FOLLOWED, QUARTER_US, Point, roll
 from bridge.stores.telemetry import (
     Batch,
     Bucket,
@@ -35,6 +38,7 @@ from bridge.stores.wal import enter_wal
 
 _BUSY_S = 10.0
 _VERSION = 1
+_ROLL_ROWS = 5_000  # in one transaction
 _EXPIRE_ROWS = 20_000  # at a time, so that a write waits for milliseconds only
 
 # columns of their own: every sum, and the phases of what chargers send by phase
@@ -42,6 +46,7 @@ COLUMNS: tuple[str, ...] = (
     *(row.field for row in MEASURANDS),
     *(f"{stem}_{phase}" for stem in ("power_w", "current_a", "voltage_v") for phase in ("l1", "l2", "l3")),
 )
+_OWN = frozenset(COLUMNS)
 _SCHEMA = f"""
 CREATE TABLE samples (
   station TEXT NOT NULL, evse INTEGER NOT NULL, at_us INTEGER NOT NULL,
@@ -66,14 +71,9 @@ CREATE TABLE quarters (
   energy_wh REAL NOT NULL, power_mean_w REAL NOT NULL, power_max_w REAL NOT NULL, samples INTEGER NOT NULL,
   PRIMARY KEY (start_us, station, evse)) WITHOUT ROWID;
 """
-_SAMPLE = ("station", "evse", "at_us", "received_us", "is_late", "session_id", *COLUMNS, "extra")
-_SAMPLES = f"SELECT {', '.join(_SAMPLE)}"
-_MERGE = ", ".join(f"{c}=coalesce(excluded.{c}, {c})" for c in COLUMNS)
-_PUT_SAMPLE = f"""
-INSERT INTO samples ({", ".join(_SAMPLE)}) VALUES ({", ".join("?" * len(_SAMPLE))})
-ON CONFLICT DO UPDATE SET received_us=excluded.received_us, is_late=excluded.is_late, session_id=excluded.session_id,
-  {_MERGE}, extra=CASE WHEN excluded.extra IS NULL THEN extra
-                       ELSE json_patch(coalesce(extra, '{{}}'), excluded.extra) END"""
+_KEY = ("station", "evse", "at_us")
+_HEAD = (*_KEY, "received_us", "is_late", "session_id")
+_SAMPLES = f"SELECT {', '.join(_HEAD)}, extra, {', '.join(COLUMNS)}"
 _PUT_LAST = """
 INSERT INTO last VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET at_us=excluded.at_us WHERE excluded.at_us > at_us"""
 _PUT_OCCURRENCE = "INSERT INTO occurrences VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
@@ -81,7 +81,8 @@ _PUT_FRAME = "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOT
 _PUT_QUARTER = """
 INSERT INTO quarters VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET energy_wh=excluded.energy_wh,
   power_mean_w=excluded.power_mean_w, power_max_w=excluded.power_max_w, samples=excluded.samples"""
-_POINT = "at_us, energy_import_wh, session_energy_wh, power_w, session_id"
+_POINT = ", ".join(Point._fields)
+_OF_EVSE = "FROM samples WHERE station=? AND evse=? AND at_us>=? AND at_us<?"
 
 
 class SqliteTelemetry:
@@ -96,10 +97,11 @@ class SqliteTelemetry:
     def write(self, batch: Batch) -> None:
         samples = [_sample_row(sample) for sample in batch.samples]
         newest: dict[tuple[str, int], int] = {}
-        for row in samples:
-            newest[row[:2]] = max(row[2], newest.get(row[:2], row[2]))
+        for _, (station, evse, at_us, *_) in samples:
+            newest[station, evse] = max(at_us, newest.get((station, evse), at_us))
         with self._writing() as connection:
-            connection.executemany(_PUT_SAMPLE, samples)
+            for columns, run in groupby(samples, itemgetter(0)):  # chargers repeat themselves: runs are long
+                connection.executemany(_put_sample(columns), (row for _, row in run))
             connection.executemany(_PUT_LAST, [(*key, at_us) for key, at_us in newest.items()])
             connection.executemany(_PUT_OCCURRENCE, map(_occurrence_row, batch.occurrences))
             connection.executemany(_PUT_FRAME, map(_frame_row, batch.frames))
@@ -125,13 +127,15 @@ class SqliteTelemetry:
 
     def roll_up(self, start: datetime, end: datetime) -> int:
         start_us, end_us = (-(-moment // QUARTER_US) * QUARTER_US for moment in span(start, end))
+        rolled = chain.from_iterable(
+            roll(station, evse, self._points(station, evse, start_us, end_us), start_us, end_us)
+            for station, evse in self._read(tuple, "SELECT station, evse FROM last")
+        )
         written = 0
-        for station, evse in self._read(tuple, "SELECT station, evse FROM last"):
-            points = self._points(station, evse, start_us, end_us)
-            if buckets := roll(station, evse, points, start_us, end_us):
-                with self._writing() as connection:
-                    connection.executemany(_PUT_QUARTER, map(_bucket_row, buckets))
-                written += len(buckets)
+        while buckets := list(islice(rolled, _ROLL_ROWS)):
+            with self._writing() as connection:
+                connection.executemany(_PUT_QUARTER, map(_bucket_row, buckets))
+            written += len(buckets)
         return written
 
     def buckets(self, start: datetime, end: datetime, stations: Sequence[str] | None = None) -> list[Bucket]:
@@ -165,19 +169,16 @@ class SqliteTelemetry:
             self._idle.get_nowait().close()
 
     def _points(self, station: str, evse: int, start_us: int, end_us: int) -> list[Point]:
-        """The samples of the range with an hour on both sides, and the registers next to that within a day."""
-        first, last = start_us - POWER_GAP_US, end_us + POWER_GAP_US
-        of_evse = f"SELECT {_POINT} FROM samples WHERE station=? AND evse=? AND at_us>=? AND at_us<?"
-        neighbour = f"{of_evse} AND energy_import_wh IS NOT NULL ORDER BY at_us"
-
-        def read(query: str, from_us: int, to_us: int) -> list[Point]:
-            return self._read(Point._make, query, station, evse, from_us, to_us)
-
-        return [
-            *read(f"{neighbour} DESC LIMIT 1", first - REGISTER_GAP_US, first),
-            *read(f"{of_evse} ORDER BY at_us", first, last),
-            *read(f"{neighbour} LIMIT 1", last, last + REGISTER_GAP_US),
-        ]
+        """The samples of the range, and the neighbours that a rollup wants."""
+        points = self._read(Point._make, f"SELECT {_POINT} {_OF_EVSE} ORDER BY at_us", station, evse, start_us, end_us)
+        before, after = [], []
+        for field, gap_us in FOLLOWED.items():
+            nearest = f"SELECT at_us, {field}, session_id {_OF_EVSE} AND {field} IS NOT NULL ORDER BY at_us"
+            earlier = self._read(tuple, f"{nearest} DESC LIMIT 1", station, evse, start_us - gap_us, start_us)
+            later = self._read(tuple, f"{nearest} LIMIT 1", station, evse, end_us, end_us + gap_us)
+            before += [Point(at_us, session_id=of, **{field: value}) for at_us, value, of in earlier]
+            after += [Point(at_us, session_id=of, **{field: value}) for at_us, value, of in later]
+        return [*before, *points, *after]
 
     def _delete(self, table: str, time: str, condition: str, *values: Any) -> None:
         """Oldest first, a slice at a time. The last of ``values`` is the time that ends what goes."""
@@ -261,25 +262,37 @@ def _of_stations(joint: str, stations: Sequence[str] | None) -> tuple[str, list[
     return f"{joint} station IN ({', '.join('?' * len(stations))})", [whole(station) for station in stations]
 
 
-def _sample_row(sample: Sample) -> tuple[Any, ...]:
-    values = finite(sample.values)
-    columns = [values.pop(name, None) for name in COLUMNS]
+@lru_cache(maxsize=500)
+def _put_sample(columns: tuple[str, ...]) -> str:
+    """An upsert of these columns; a second message about the same instant leaves the others as they are."""
+    names = (*_HEAD, *columns)
+    change = ", ".join(
+        "extra=json_patch(coalesce(extra, '{}'), excluded.extra)" if name == "extra" else f"{name}=excluded.{name}"
+        for name in names
+        if name not in _KEY
+    )
     return (
-        whole(sample.station),
-        sample.evse,
-        stored_us(sample.at),
-        stored_us(sample.received_at),
-        sample.is_late,
-        whole(sample.session_id),
-        *columns,
-        json.dumps({whole(k): v for k, v in values.items()}) if values else None,
+        f"INSERT INTO samples ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+        f" ON CONFLICT DO UPDATE SET {change}"
     )
 
 
+def _sample_row(s: Sample) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    """The columns that the sample fills beside the head, and all its values."""
+    head = whole(s.station), s.evse, stored_us(s.at), stored_us(s.received_at), s.is_late, whole(s.session_id)
+    values = finite(s.values)
+    if _OWN.issuperset(values):
+        return tuple(values), (*head, *values.values())
+    extra = {whole(name): value for name, value in values.items() if name not in _OWN}
+    own = {name: value for name, value in values.items() if name in _OWN}
+    return (*own, "extra"), (*head, *own.values(), json.dumps(extra))
+
+
 def _sample(row: Sequence[Any]) -> Sample:
-    station, evse, at_us, received_us, is_late, session_id, *columns, extra = row
+    station, evse, at_us, received_us, is_late, session_id, extra, *columns = row
     values = {name: value for name, value in zip(COLUMNS, columns, strict=True) if value is not None}
-    values |= json.loads(extra) if extra else {}
+    if extra:
+        values |= json.loads(extra)
     return Sample(station, evse, from_us(at_us), from_us(received_us), bool(is_late), session_id, values)
 
 

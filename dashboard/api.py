@@ -55,7 +55,7 @@ def blueprint() -> Blueprint:
         path = api_schema.OPERATIONS[name].path.replace("{id}", id)
         api.add_url_rule(path, name, _answered(name, view))
     api.add_url_rule("/openapi.json", "openapi", lambda: _json(api_schema.document()))
-    api.add_url_rule("/<path:rest>", "nothing", _nothing)
+    api.add_url_rule("/<path:rest>", "nothing", _nothing, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
     api.register_error_handler(Problem, _problem)
     api.register_error_handler(HTTPException, _http_problem)
     for unavailable in (RecordsUnavailable, StoreUnavailable):
@@ -170,6 +170,8 @@ def _answered(name: str, view: Callable[..., Answer]) -> Callable[..., Response]
 
 
 def _nothing(rest: str) -> Response:
+    if request.method not in ("GET", "HEAD"):
+        raise Problem(405, "This interface only reads", "Ask with GET.", {"Allow": "GET, HEAD"})
     known = ", ".join(op.path for op in api_schema.OPERATIONS.values())
     raise Problem(404, "There is nothing here", f"Try one of {known} below {PREFIX}.")
 
@@ -181,7 +183,7 @@ def _query(allowed: set[str]) -> dict[str, str]:
     unknown = sorted(set(request.args) - allowed)
     if unknown:
         known = f"Known are {', '.join(sorted(allowed))}." if allowed else "It takes none."
-        raise _bad(f"unknown parameter {', '.join(map(repr, unknown))}. {known}")
+        raise _bad(f"Unknown parameter {', '.join(map(repr, unknown))}. {known}")
     repeated = sorted(name for name, values in request.args.lists() if len(values) > 1)
     if repeated:
         raise _bad(f"{repeated[0]} was given more than once.")
@@ -289,7 +291,7 @@ def _json(body: Answer, status: int = 200, kind: str = "application/json") -> Re
 
 
 def _bad(detail: str) -> Problem:
-    return Problem(400, "A parameter is wrong", detail[0].upper() + detail[1:])
+    return Problem(400, "A parameter is wrong", detail)
 
 
 def _missing(kind: str, id: str) -> Problem:
@@ -304,7 +306,7 @@ def _problem(problem: Problem) -> Response:
 
 
 def _http_problem(error: HTTPException) -> Response:
-    return _problem(Problem(error.code or 500, error.name, f"{error.description} This interface answers GET only."))
+    return _problem(Problem(error.code or 500, error.name, error.description or error.name))
 
 
 def _unavailable(error: Exception) -> Response:

@@ -361,6 +361,17 @@ def test_fault_shows_and_ends_no_session() -> None:
     assert scene.sessions[0].is_open
 
 
+def test_permanent_fault_of_everest_stands_above_its_state_and_ends_no_session() -> None:
+    scene = Scene(EVEREST, "everest_api/evse_manager/var")
+    scene.says(0, "session_info", '{"state": "Unplugged", "permanent_fault": false}')
+    scene.says(10, "session_info", '{"state": "Charging", "permanent_fault": false}')
+    scene.says(20, "session_info", '{"state": "Unplugged", "permanent_fault": true}')
+    scene.wait(30)
+    connector = scene.book.connectors["everest-1", 1, 1]
+    assert (connector.status, connector.error_code) == (ConnectorStatus.FAULTED, "OtherError")
+    assert scene.sessions[0].is_open
+
+
 def test_error_code_of_a_status_vendor_is_kept_beside_its_status() -> None:
     scene = goe()
     scene.says(10, "err", "3")

@@ -372,7 +372,7 @@ class Book:
 
     def _ended(self, event: TransactionEnded) -> None:
         session = self._session_to_end(event)
-        if session is None:
+        if session is None or sessions.is_orphan_stop(session):
             orphan = sessions.orphan_stop(event)
             if orphan.id not in self.sessions.get(event.station, {}):
                 self._add_session(orphan)

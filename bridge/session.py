@@ -260,6 +260,9 @@ def superseded(session: Session, at: datetime, received_at: datetime, reason: st
     )
 
 
+_NO_START = "stop without a known start"
+
+
 def orphan_stop(event: TransactionEnded) -> Session:
     """A stop nobody can place, kept for a person (field quirks 42 and 64)."""
     return Session(
@@ -275,9 +278,14 @@ def orphan_stop(event: TransactionEnded) -> Session:
         stop_received_at=event.received_at,
         meter_stop_wh=event.meter_stop_wh,
         stop_reason=event.stop_reason,
-        review=("stop without a known start",),
+        review=(_NO_START,),
         revision=1,
     )
+
+
+def is_orphan_stop(session: Session) -> bool:
+    """Was it made of a stop alone? Then it has had its stop, and another one is another orphan."""
+    return _NO_START in session.review
 
 
 def _for_review(session: Session, reason: str) -> Session:

@@ -14,14 +14,13 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
-from urllib.parse import unquote
 
 import msgspec
 import structlog
 
 from bridge.broker import BrokerClient
 from bridge.events import utc_now
-from bridge.live import ROOT, AlarmView, AlertsView, BridgeView, ConnectorView, StationView
+from bridge.live import ROOT, AlarmView, AlertsView, BridgeView, ConnectorView, StationView, segment
 from bridge.settings import Mqtt
 
 _log = structlog.get_logger("feed")
@@ -151,7 +150,8 @@ def _checked(key: str, payload: bytes) -> bytes | None:
         view = msgspec.json.decode(payload, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    return msgspec.json.encode(view) if _levels(view) == [unquote(level) for level in key.split("/")[1:]] else None
+    home = "/".join([key.split("/")[0], *map(segment, _levels(view))])
+    return msgspec.json.encode(view) if key == home else None
 
 
 def _levels(view: View) -> list[str]:

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bridge.demo.bay import Bay, Began, Outlet, Reading, StatusIs, Stopped, live_alone
+from bridge.demo.bay import Bay, Began, StatusIs, Stopped, live_alone
 from bridge.demo.car import AC_EFFICIENCY, CARS, Car, ac_current_a, curve_share, dc_power_w
 from bridge.demo.day import KINDS, REFUSED_CARDS, TROUBLES, draw_visit, until_arrival_s
+from bridge.demo.meter import Outlet, Reading
 from bridge.events import ConnectorStatus
 
 T0 = 1_700_000_000.0
@@ -89,11 +90,11 @@ def test_power_is_volts_times_amperes() -> None:
 def test_the_battery_gains_what_the_meter_gave_less_the_losses() -> None:
     bay = charging(AC)
     assert bay.visit is not None
-    soc, register = bay.soc_percent, bay.register_wh
+    soc, register = bay.meter.soc_percent, bay.meter.register_wh
     for step in range(1, 121):
         bay.advance(T0 + 7 + 5 * step)
-    gained_wh = (bay.soc_percent - soc) / 100 * bay.visit.car.battery_wh
-    assert gained_wh == pytest.approx((bay.register_wh - register) * AC_EFFICIENCY, rel=1e-6)
+    gained_wh = (bay.meter.soc_percent - soc) / 100 * bay.visit.car.battery_wh
+    assert gained_wh == pytest.approx((bay.meter.register_wh - register) * AC_EFFICIENCY, rel=1e-6)
     assert gained_wh > 0
 
 
@@ -102,10 +103,10 @@ def test_the_battery_gains_what_the_meter_gave_less_the_losses() -> None:
 def test_over_days_no_battery_overflows_and_no_register_falls(seed: int, kind: str, is_dc: bool) -> None:
     bay = a_bay(DC if is_dc else AC, kind, seed)
     bay.step_s = 60.0
-    register = bay.register_wh
+    register = bay.meter.register_wh
     for news in live_alone(bay, T0 + 2 * DAY_S, 600):
-        assert bay.soc_percent <= 100
-        assert bay.power_w <= bay.outlet.rated_power_w * 1.02
+        assert bay.meter.soc_percent <= 100
+        assert bay.meter.power_w <= bay.meter.outlet.rated_power_w * 1.02
         if isinstance(news, Reading):
             assert news.register_wh >= int(register)
             register = news.register_wh
@@ -160,7 +161,7 @@ def test_a_full_car_stays_plugged_in_without_drawing_power() -> None:
     bay.step_s = 60.0
     for news in live_alone(bay, T0 + 10 * DAY_S):
         if isinstance(news, StatusIs) and news.status is ConnectorStatus.SUSPENDED_EV:
-            assert bay.power_w == 0
+            assert bay.meter.power_w == 0
             return
     pytest.fail("no car ever became full")
 
@@ -188,19 +189,19 @@ def test_load_management_pauses_and_the_flow_comes_back() -> None:
     bay = charging(AC)
     assert bay.pause(T0 + 60, 120)
     bay.advance(T0 + 61)
-    assert (bay.status, bay.power_w) == (ConnectorStatus.SUSPENDED_EVSE, 0.0)
+    assert (bay.status, bay.meter.power_w) == (ConnectorStatus.SUSPENDED_EVSE, 0.0)
     bay.advance(T0 + 200)
     assert bay.status is ConnectorStatus.CHARGING
-    assert bay.power_w > 0
+    assert bay.meter.power_w > 0
 
 
 def test_speed_quickens_the_battery_but_never_the_meter() -> None:
     gained_wh, gained_soc = [], []
     for speed in (1.0, 10.0):
         bay = charging(AC, 4, speed)
-        register, soc = bay.register_wh, bay.soc_percent
+        register, soc = bay.meter.register_wh, bay.meter.soc_percent
         bay.advance(T0 + 67)
-        gained_wh.append(bay.register_wh - register)
-        gained_soc.append(bay.soc_percent - soc)
+        gained_wh.append(bay.meter.register_wh - register)
+        gained_soc.append(bay.meter.soc_percent - soc)
     assert gained_wh[1] == pytest.approx(gained_wh[0], rel=0.02)
     assert gained_soc[1] == pytest.approx(10 * gained_soc[0], rel=0.02)

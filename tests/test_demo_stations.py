@@ -16,9 +16,10 @@ import jsonschema_rs
 import ocpp
 import pytest
 
-from bridge.demo.bay import Bay, Outlet
+from bridge.demo.bay import Bay
 from bridge.demo.day import KINDS, REFUSED_CARDS
 from bridge.demo.fleet import PROTOCOLS, load_kind
+from bridge.demo.meter import Outlet
 from bridge.demo.station import Call, CommandRefused, Station, StationPlan
 
 T0 = 1_700_000_000.0

@@ -9,46 +9,16 @@ real time, so a fast fleet still sends figures that a plausibility check believe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import sin
 from random import Random
 from typing import NamedTuple
 
 import msgspec
 
-from bridge.demo import car as cars
 from bridge.demo.day import REFUSED_CARDS, Kind, Trouble, Visit, card, draw_visit, until_arrival_s
+from bridge.demo.meter import Meter, Outlet, Reading
 from bridge.events import ConnectorStatus as Status
 
-_AMBIENT_C = 21.0
-_HEAT_TAU_S = 420.0
 _NEVER = float("inf")
-
-
-class Outlet(msgspec.Struct, frozen=True, kw_only=True):
-    """``kind``: CCS2 or Type2. ``phases`` 0 means DC."""
-
-    kind: str
-    rated_power_w: int
-    phases: int = 3
-
-    @property
-    def rated_current_a(self) -> float:
-        return self.rated_power_w / (max(self.phases, 1) * cars.NOMINAL_V)
-
-
-class Reading(NamedTuple):
-    """The meter at one instant. AC: three voltages and currents; DC: one of each."""
-
-    at: float
-    register_wh: int
-    power_w: float
-    voltages_v: tuple[float, ...]
-    currents_a: tuple[float, ...]
-    offered_w: float
-    offered_a: float
-    temperature_c: float
-    soc_percent: float | None
-    session_wh: int
 
 
 class StatusIs(NamedTuple):
@@ -89,24 +59,16 @@ class Bay:
     def __init__(
         self, outlet: Outlet, kind: Kind, rng: Random, now: float, *, speed: float = 1.0, utc_offset_s: float = 0.0
     ) -> None:
-        self.outlet, self.kind, self.speed = outlet, kind, speed
+        self.meter, self.kind, self.speed = Meter(outlet, rng, speed), kind, speed
         self.status = Status.AVAILABLE
         self.trouble: Trouble | None = None
-        self.register_wh = float(rng.randrange(200_000, 90_000_000))
-        self.power_w = 0.0
-        self.soc_percent = 0.0
-        self.temperature_c = _AMBIENT_C
-        self.share = 1.0  # what load management leaves of the rated power
         self.has_transaction = False
         self.step_s = 5.0
         self.visit: Visit | None = None
         self._rng, self._last, self._utc_offset_s = rng, now, utc_offset_s
         self._plugged_at = self._power_since = self.began_at = now
-        self._start_wh = self.register_wh
         self.token = ""
-        self._currents: tuple[float, ...] = ()
         self._happened: list[Happening] = []
-        self._swing = rng.random() * 6.28
         self._is_enabled = True
         self._awaits_verdict = False
         self._remote_start_id: int | None = None
@@ -197,6 +159,10 @@ class Bay:
         if self.status is Status.AVAILABLE:
             self._agenda = {"arrive": at}
 
+    def set_speed(self, speed: float) -> None:
+        """Quicken what comes from now on."""
+        self.speed = self.meter.speed = speed
+
     def bring(self, at: float, token: str) -> bool:
         """A driver with this card comes to a free bay now."""
         if self.status is not Status.AVAILABLE:
@@ -216,40 +182,21 @@ class Bay:
         self._last = max(self._last, at)
         if self.has_transaction:
             if self.status is Status.SUSPENDED_EV and self.visit is not None:
-                self.soc_percent = self.visit.soc_target - 3.0 * self._rng.random() ** 2
+                self.meter.soc_percent = self.visit.soc_target - 3.0 * self._rng.random() ** 2
                 self.status, self._power_since = Status.CHARGING, at
-            self._start_wh, self.began_at = self.register_wh, at
+            self.meter.start_wh, self.began_at = self.meter.register_wh, at
             self._happened.append(Began(at, self.token, self.reading(at)))
 
     def reading(self, at: float) -> Reading:
         """What the meter shows. Call ``advance`` first."""
-        offered_w = 0.0 if self.status is Status.SUSPENDED_EVSE else self.outlet.rated_power_w * self.share
-        is_dc = not self.outlet.phases
-        voltages = (self._pack_v(),) if is_dc else self._grid_v(at)
-        offered_a = offered_w / (voltages[0] or 400.0) if is_dc else offered_w / (self.outlet.phases * cars.NOMINAL_V)
-        return Reading(
-            at,
-            int(self.register_wh),
-            self.power_w,
-            voltages,
-            self._currents or ((0.0,) if is_dc else (0.0, 0.0, 0.0)),
-            offered_w,
-            offered_a,
-            self.temperature_c,
-            self.soc_percent if self.visit is not None and self.has_transaction else None,
-            int(self.register_wh) - int(self._start_wh),
-        )
-
-    @property
-    def rated_demand_w(self) -> float:
-        """What it would take without load management."""
-        return self.power_w / self.share if self.share else 0.0
+        car = self.visit.car if self.visit is not None else None
+        return self.meter.read(at, car, self.status is not Status.SUSPENDED_EVSE, self.has_transaction)
 
     # the agenda
 
     def _arrive(self, at: float) -> None:
-        self.visit = draw_visit(self._rng, self.kind, not self.outlet.phases)
-        self.soc_percent, self._plugged_at = self.visit.soc_start, at
+        self.visit = draw_visit(self._rng, self.kind, not self.meter.outlet.phases)
+        self.meter.soc_percent, self._plugged_at = self.visit.soc_start, at
         self._agenda = {"card": at + self.visit.card_after_s / self.speed}
         self._be(at, Status.PREPARING)
 
@@ -266,8 +213,8 @@ class Bay:
         visit = self.visit
         assert visit is not None
         self._integrate(at)
-        self.token, self._start_wh, self._power_since, self.has_transaction = token, self.register_wh, at, True
-        self.began_at = at
+        self.token, self.has_transaction, self.began_at, self._power_since = token, True, at, at
+        self.meter.start_wh = self.meter.register_wh
         self._agenda = {"leave": max(self._plugged_at + visit.stay_s / self.speed, at + 60)}
         if visit.pause_after_s is not None:
             self._agenda["pause"] = at + visit.pause_after_s / self.speed
@@ -321,14 +268,14 @@ class Bay:
         self._be(at, Status.FAULTED)
 
     def _end(self, at: float, reason: str, token: str) -> None:
-        self._set_power(0.0, ())
+        self.meter.cut()
         self._happened.append(Stopped(at, reason, token, self.reading(at)))
         self.has_transaction = False
 
     def _be(self, at: float, status: Status) -> None:
         self.status = status
         if status is not Status.CHARGING:
-            self._set_power(0.0, ())
+            self.meter.cut()
         self._happened.append(self.status_now(at))
 
     def status_now(self, at: float) -> StatusIs:
@@ -345,57 +292,15 @@ class Bay:
     def _integrate(self, to: float) -> None:
         while self._last < to:
             if self.status is not Status.CHARGING or self.visit is None:
-                self._cool(to - self._last)
+                self.meter.rest(to - self._last)
                 self._last = to
                 return
             dt = min(to - self._last, self.step_s)
-            self._charge(self.visit, dt)
+            self.meter.charge(self.visit.car, self._last, dt, self._last - self._power_since, self.visit.is_cold)
             self._last += dt
-            if self.soc_percent >= self.visit.soc_target:
+            if self.meter.soc_percent >= self.visit.soc_target:
                 self._agenda["full"] = self._last
                 return
-
-    def _charge(self, visit: Visit, dt: float) -> None:
-        if self.outlet.phases:
-            self._draw_ac(visit)
-        else:
-            self._draw_dc(visit)
-        self.register_wh += self.power_w * dt / 3600
-        efficiency = cars.AC_EFFICIENCY if self.outlet.phases else cars.DC_EFFICIENCY
-        gained = self.power_w * efficiency * dt / 36 * self.speed / visit.car.battery_wh
-        self.soc_percent = min(self.soc_percent + gained, visit.soc_target)
-        self._cool(dt)
-
-    def _draw_ac(self, visit: Visit) -> None:
-        offered_a = self.outlet.rated_current_a * self.share
-        drawn_a = cars.ac_current_a(visit.car, self.soc_percent, offered_a)
-        phases = min(visit.car.ac_phases, self.outlet.phases)
-        wobble = self._rng.random
-        currents = tuple(drawn_a * (0.985 + 0.012 * wobble()) if n < phases else 0.0 for n in range(3))
-        power_w = sum(v * a for v, a in zip(self._grid_v(self._last), currents, strict=True))
-        self._set_power(power_w, currents)
-
-    def _draw_dc(self, visit: Visit) -> None:
-        since = (self._last - self._power_since) * self.speed
-        wanted_w = cars.dc_power_w(visit.car, self.soc_percent, max(since, 0.0), visit.is_cold)
-        power_w = min(wanted_w, self.outlet.rated_power_w * self.share) * (0.994 + 0.006 * self._rng.random())
-        self._set_power(power_w, (power_w / self._pack_v(),))
-
-    def _set_power(self, power_w: float, currents: tuple[float, ...]) -> None:
-        self.power_w, self._currents = power_w, currents
-
-    def _grid_v(self, at: float) -> tuple[float, float, float]:
-        """230 V with a slow swing of its own for each phase; the same instant reads the same."""
-        t = at / 700 + self._swing
-        return (231.0 + 1.6 * sin(t) + 0.3 * sin(at), 230.2 + 1.4 * sin(t + 2), 230.7 + 1.5 * sin(t + 4))
-
-    def _pack_v(self) -> float:
-        return cars.pack_voltage_v(self.visit.car, self.soc_percent) if self.visit is not None else 0.0
-
-    def _cool(self, dt: float) -> None:
-        load = self.power_w / self.outlet.rated_power_w
-        target = _AMBIENT_C + (34.0 if self.outlet.phases else 46.0) * load * load
-        self.temperature_c += (target - self.temperature_c) * min(1.0, dt / _HEAT_TAU_S)
 
 
 def live_alone(bay: Bay, until: float, sample_s: float = _NEVER) -> Iterator[Happening | Reading]:

@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from bridge.demo.bay import Bay, Outlet, live_alone
+from bridge.demo.bay import Bay, live_alone
 from bridge.demo.day import KINDS, REFUSED_CARDS, Kind, Trouble
+from bridge.demo.meter import Outlet
 from bridge.demo.ocpp16 import Station16
 from bridge.demo.ocpp201 import Station201
 from bridge.demo.station import Station, StationPlan

@@ -15,8 +15,9 @@ import msgspec
 
 from bridge.billing.price import Tariff, total
 from bridge.book import Station
-from bridge.demo.bay import Bay, Began, Reading, StatusIs, Stopped, live_alone
+from bridge.demo.bay import Bay, Began, StatusIs, Stopped, live_alone
 from bridge.demo.fleet import BayKey
+from bridge.demo.meter import Reading
 from bridge.events import AnyEvent, StatusChanged, TransactionEnded, TransactionStarted, from_us
 from bridge.session import Session, SessionState
 from bridge.stores.records import Records
@@ -51,7 +52,7 @@ def past_of(station: str, evse: int, bay: Bay, until: float, tariff: Tariff) -> 
     The visit that is still running has samples but no session: its session begins when the station connects.
     """
     past, session = _Past(station, evse, tariff), ""
-    is_ac = bay.outlet.phases > 0
+    is_ac = bay.meter.outlet.phases > 0
     bay.step_s, sample_s = (_AC_STEP_S, _AC_SAMPLE_S) if is_ac else (_DC_STEP_S, _DC_SAMPLE_S)
     running: list[Sample] = []
     began: Began | None = None

@@ -107,7 +107,13 @@ class Link:
         self._outstanding: Call | None = None
         self._sent_at = 0.0
         self._failures = 0
+        self._patience: asyncio.Timeout | None = None
         self.blackout = (0.0, 0.0)
+
+    def wake(self) -> None:
+        """Something was done to the station from outside: look at once."""
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -185,10 +191,12 @@ class Link:
 
     async def _listen(self, socket: ClientConnection) -> None:
         try:
-            async with asyncio.timeout(self._patience_s()):
+            async with asyncio.timeout(self._patience_s()) as self._patience:
                 text = await socket.recv()
         except TimeoutError:
             return
+        finally:
+            self._patience = None
         await self._receive(socket, text)
 
     def _patience_s(self) -> float:

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from bridge.demo.bay import Bay, CardShown, Reading
+from bridge.demo.bay import Bay, CardShown
 from bridge.demo.day import REFUSED_CARDS
 from bridge.demo.fleet import MqttPlan
+from bridge.demo.meter import Reading
 from bridge.demo.station import rfc3339
 from bridge.events import ConnectorStatus as Status
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from bridge.demo.bay import Began, Reading, StatusIs, Stopped
+from bridge.demo.bay import Began, StatusIs, Stopped
 from bridge.demo.day import TROUBLES
+from bridge.demo.meter import Reading
 from bridge.demo.station import Call, CommandRefused, Payload, Station, Transaction, rfc3339
 
 _NO_TRANSACTION = -1  # what chargers send for a transaction they never got an id for (field quirk 55)
@@ -64,7 +65,7 @@ class Station16(Station):
 
     def sample_call(self, evse: int, transaction: Transaction | None, at: float, context: str) -> Call:
         bay = self.bays[evse]
-        sampled = sampled_values(bay.reading(at), not bay.outlet.phases, context)
+        sampled = sampled_values(bay.reading(at), not bay.meter.outlet.phases, context)
         payload = {"connectorId": evse, "meterValue": [{"timestamp": rfc3339(at), "sampledValue": sampled}]}
         return Call("MeterValues", payload, transaction is not None, evse, transaction)
 

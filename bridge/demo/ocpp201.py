@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
-from bridge.demo.bay import Began, Reading, StatusIs, Stopped
+from bridge.demo.bay import Began, StatusIs, Stopped
+from bridge.demo.meter import Reading
 from bridge.demo.station import Call, CommandRefused, Payload, Station, Transaction, rfc3339
 from bridge.events import ConnectorStatus as Status
 
@@ -97,7 +98,7 @@ class Station201(Station):
     def start_call(self, transaction: Transaction, began: Began) -> Call:
         transaction.id = str(uuid4())
         trigger = "Authorized" if began.remote_start_id is None else "RemoteStart"
-        meter = [_meter_value(began.reading, not self.bays[transaction.evse].outlet.phases, "Transaction.Begin")]
+        meter = [_meter_value(began.reading, not self.bays[transaction.evse].meter.outlet.phases, "Transaction.Begin")]
         call = self._event(transaction, "Started", trigger, began.at, meter=meter, chargingState="EVConnected")
         call.payload["idToken"] = _id_token(began.token)
         if began.remote_start_id is not None:
@@ -106,7 +107,7 @@ class Station201(Station):
 
     def sample_call(self, evse: int, transaction: Transaction | None, at: float, context: str) -> Call:
         bay = self.bays[evse]
-        meter = [_meter_value(bay.reading(at), not bay.outlet.phases, context)]
+        meter = [_meter_value(bay.reading(at), not bay.meter.outlet.phases, context)]
         if transaction is None:
             return Call("MeterValues", {"evseId": evse, "meterValue": meter}, evse=evse)
         trigger = {"Sample.Clock": "MeterValueClock", "Trigger": "Trigger"}.get(context, "MeterValuePeriodic")
@@ -117,7 +118,7 @@ class Station201(Station):
         trouble = self.bays[transaction.evse].trouble
         fault = _FAULT_REASONS.get(trouble.error_code, "Other") if trouble is not None else "Other"
         trigger, reason = _STOPS.get(stopped.reason, ("AbnormalCondition", fault))
-        meter = [_meter_value(stopped.reading, not self.bays[transaction.evse].outlet.phases, "Transaction.End")]
+        meter = [_meter_value(stopped.reading, not self.bays[transaction.evse].meter.outlet.phases, "Transaction.End")]
         call = self._event(
             transaction, "Ended", trigger, stopped.at, meter=meter, chargingState="EVConnected", stoppedReason=reason
         )

@@ -69,9 +69,9 @@ def share_of(demand_w: float, limit_w: float) -> float:
 async def _balance(site: SitePlan, bays: Mapping[BayKey, Bay]) -> None:
     own = [bays[station, evse] for station, evse, _ in site.outlets()]
     while True:
-        share = share_of(sum(bay.rated_demand_w for bay in own), site.grid_limit_w)
+        share = share_of(sum(bay.meter.rated_demand_w for bay in own), site.grid_limit_w)
         for bay in own:
-            bay.share = share
+            bay.meter.share = share
         await asyncio.sleep(_BALANCE_EVERY_S)
 
 
@@ -80,6 +80,7 @@ async def _play(scene: Scene, link: Link) -> None:
     now = time.time()
     if scene.what == "offline":
         link.blackout = (now, now + scene.lasts_s)
+        link.wake()
         return
     bay = _bay_for(scene, link.station)
     if bay is None:
@@ -90,6 +91,7 @@ async def _play(scene: Scene, link: Link) -> None:
         bay.pause(now, scene.lasts_s)
     elif scene.what == "refused":
         bay.bring(now, REFUSED_CARDS[0])
+    link.wake()
 
 
 def _bay_for(scene: Scene, station: Station) -> Bay | None:

@@ -16,7 +16,8 @@ from uuid import uuid4
 
 import msgspec
 
-from bridge.demo.bay import Bay, Began, CardShown, Happening, Outlet, StatusIs, Stopped
+from bridge.demo.bay import Bay, Began, CardShown, Happening, StatusIs, Stopped
+from bridge.demo.meter import Outlet
 
 Payload = dict[str, Any]
 _QUEUE_LIMIT = 4_000  # above it samples are thinned out, never starts and stops

@@ -244,7 +244,7 @@ class _Demo:
         until = {key: now - _AWAY if key[0] in away else now for key in bays}
         rows = simulate_past(bays, until, self._tariff(), lambda: self._is_wanted)
         for bay in bays.values():
-            bay.speed = self._speed
+            bay.set_speed(self._speed)
         return bays, [] if kept else rows
 
     def _write(self, rows: list[Row]) -> None:

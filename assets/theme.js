@@ -1,11 +1,8 @@
-// Before the first paint: light or dark, as chosen or as the system says. The cookie tells the server which
-// colours a figure needs.
+// Before the first paint: light or dark, as the system says. The cookie tells the server which colours a figure needs.
 (function () {
-  var chosen = null;
-  try { chosen = localStorage.getItem("theme"); } catch (error) { /* storage is off: follow the system */ }
   var dark = matchMedia("(prefers-color-scheme: dark)");
   function apply() {
-    var theme = chosen === "light" || chosen === "dark" ? chosen : dark.matches ? "dark" : "light";
+    var theme = dark.matches ? "dark" : "light";
     document.documentElement.dataset.theme = theme;
     document.cookie = "theme=" + theme + "; path=/; SameSite=Lax; max-age=31536000";
   }

@@ -263,7 +263,7 @@ def test_a_figure_follows_the_feed(open_page: Callable[..., Watched], screen: Sc
     watched = open_page()
     page = show(watched, screen, PAGES["live session"])
     screen.publish(connector_topic("AIR-02", 1, 1), connector(31_250.0))
-    expect(page.locator("[data-fact=power] .value")).to_have_text("31.3", timeout=3000)
+    expect(page.locator("[data-fact=power] .value")).to_have_text("31.3", timeout=10_000)
     expect(page.locator("[data-chip=age]")).to_contain_text("Live, ")
     assert watched.wrong == []
 
@@ -275,10 +275,10 @@ def test_a_session_appears_in_the_list_and_leaves_it(open_page: Callable[..., Wa
     row = page.locator('.ag-row[row-id="abcdef0123456789"]').first
     expect(row).to_have_count(0)
     screen.publish(topic, connector(7_400.0, id="abcdef0123456789", station="HAR-03"))
-    expect(row).to_contain_text("Harbour East 03", timeout=4000)
+    expect(row).to_contain_text("Harbour East 03", timeout=10_000)
     expect(row).to_contain_text("7.4 kW")
     screen.publish(topic, connector(0.0, "ended", id="abcdef0123456789", station="HAR-03"))
-    expect(row).to_have_count(0, timeout=4000)
+    expect(row).to_have_count(0, timeout=10_000)
     assert watched.wrong == []
 
 
@@ -287,9 +287,9 @@ def test_the_navigation_counts_sessions_and_alarms(open_page: Callable[..., Watc
     expect(page.locator("[data-count=sessions]")).to_have_text("1")
     alarm = AlarmView(id=9, rule="r", priority=1, state="unacknowledged", station="X", title="t", raised_at=NOW)
     screen.publish(alarm_topic(9), alarm)
-    expect(page.locator("[data-count=alarms]")).to_have_text("◆ 1", timeout=3000)
+    expect(page.locator("[data-count=alarms]")).to_have_text("◆ 1", timeout=10_000)
     screen.publish(alarm_topic(9), None)
-    expect(page.locator("[data-count=alarms]")).to_have_text("", timeout=3000)
+    expect(page.locator("[data-count=alarms]")).to_have_text("", timeout=10_000)
 
 
 def test_a_search_is_in_the_address_and_holds_for_what_comes_later(

@@ -154,7 +154,7 @@ class OcppServer:
             action, payload = compose(protocol, request.action, request.payload)
         except CannotCompose as error:
             return Answer(id=request.id, outcome=CommandOutcome.REFUSED, detail=str(error))
-        done = await self.call(station, action, payload, min(request.timeout_s, 600.0))
+        done = await self.call(station, action, payload, min(request.timeout_s, self._settings.call_timeout_s))
         return Answer(id=request.id, outcome=done.outcome, payload=dict(done.payload), detail=done.detail)
 
     # for the links

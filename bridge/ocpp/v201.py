@@ -202,18 +202,14 @@ def _status(request: StatusNotification, context: Context) -> list[AnyEvent]:
         action = "StatusNotification"
         return [MessageReceived(station=station, at=at, received_at=received_at, action=action, payload=said)]
     evse, connector = request.evse_id, request.connector_id
-    return [
-        StatusChanged(
-            station=station, at=at, received_at=received_at, evse=evse, connector=connector or 1, status=status
-        )
-    ]
+    place: dict[str, Any] = {"evse": evse, "connector": connector or 1}
+    return [StatusChanged(station=station, at=at, received_at=received_at, status=status, **place)]
 
 
 def _authorize(request: Authorize, context: Context) -> list[AnyEvent]:
     token, at = request.id_token, context.received_at
-    return [
-        TokenPresented(station=context.station, at=at, received_at=at, token=token.id_token, token_type=token.type)
-    ]
+    station, card = context.station, token.id_token
+    return [TokenPresented(station=station, at=at, received_at=at, token=card, token_type=token.type)]
 
 
 def _token_info(token: IdToken, context: Context) -> dict[str, Any]:
@@ -321,9 +317,7 @@ def _sample(reading: Reading, evse: int | None, transaction: str, is_offline: bo
     )
 
 
-def _transaction_reply(
-    request: TransactionEvent, events: tuple[AnyEvent, ...], context: Context
-) -> Mapping[str, Any]:
+def _transaction_reply(request: TransactionEvent, events: tuple[AnyEvent, ...], context: Context) -> Mapping[str, Any]:
     return {} if request.id_token is None else {"idTokenInfo": _token_info(request.id_token, context)}
 
 

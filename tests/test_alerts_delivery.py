@@ -100,8 +100,8 @@ def hook() -> Iterator[Hook]:
     hook.close()
 
 
-def by_mail(port: int, *to: str) -> Alerts:
-    smtp = Smtp(host="127.0.0.1", port=port, security="none", sender="watch@example.org")
+def by_mail(port: int, *to: str, sender: str = "watch@example.org") -> Alerts:
+    smtp = Smtp(host="127.0.0.1", port=port, security="none", sender=sender)
     return Alerts(email_to=to or ("ops@example.org",), smtp=smtp)
 
 
@@ -138,7 +138,7 @@ def test_an_alarm_arrives_as_plain_text_with_its_id_and_what_to_do(records: Reco
 
 def test_a_hostile_name_cannot_add_a_header_a_recipient_or_a_link(records: Records) -> None:
     inbox, port = Inbox(), free_port()
-    channels = open_channels(by_mail(port))
+    channels = open_channels(by_mail(port, sender=""))
     raise_ground_fault(records, channels, name=HOSTILE)
     with smtp_server(inbox, port):
         round_at(records, channels)
@@ -191,6 +191,20 @@ def test_an_address_the_server_will_never_take_is_given_up_at_once_and_one_that_
     assert "no such user" in parcel.last_error
 
 
+@pytest.mark.parametrize(
+    ("host", "username", "sender"),
+    [
+        ("127.0.0.1", "", "chargewatch@localhost"),
+        ("mail", "", "chargewatch@localhost"),
+        ("smtp.example.org", "", "chargewatch@smtp.example.org"),
+        ("smtp.example.org", "ops@example.org", "ops@example.org"),
+    ],
+)
+def test_a_sender_that_is_not_set_is_one_that_servers_take(host: str, username: str, sender: str) -> None:
+    settings = Alerts(email_to=("a@example.org",), smtp=Smtp(host=host, username=username))
+    assert open_channels(settings)["email"].targets["a@example.org"]["from_addr"] == sender
+
+
 # ---- webhooks
 
 
@@ -207,6 +221,13 @@ def test_a_webhook_gets_the_words_and_the_id(records: Records, hook: Hook) -> No
     assert body["title"] == "P1 Ground fault at CP1, EVSE 1, connector 1"
     assert body["type"] == "failure"
     assert "Cause:" in body["message"]
+
+
+def test_a_plain_http_address_gets_json(records: Records, hook: Hook) -> None:
+    channels = open_channels(Alerts(webhook_urls=(SecretStr(hook.url.replace("json://", "http://")),)))
+    raise_ground_fault(records, channels)
+    assert round_at(records, channels) == 1
+    assert hook.posts[0][1]["title"].startswith("P1 Ground fault")
 
 
 def test_the_address_of_a_webhook_with_its_secrets_is_not_stored(records: Records) -> None:

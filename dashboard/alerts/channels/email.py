@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridge.settings import Alerts
+from bridge.settings import Alerts, Smtp
 from dashboard.alerts.channels._base import Message, send_through_apprise
 
 _MODES = {"none": "insecure", "starttls": "starttls", "tls": "ssl"}
@@ -23,7 +23,7 @@ def targets(settings: Alerts) -> dict[str, Any]:
         "port": smtp.port,
         "user": smtp.username or None,
         "password": smtp.password.get_secret_value() or None,
-        "from_addr": smtp.sender or smtp.username or f"chargewatch@{smtp.host}",
+        "from_addr": smtp.sender or _sender(smtp),
         "format": "text",
     }
     return {address: {**server, "targets": [address]} for address in settings.email_to}
@@ -31,3 +31,11 @@ def targets(settings: Alerts) -> dict[str, Any]:
 
 def send(message: Message, target: dict[str, Any]) -> None:
     send_through_apprise(dict(target), message)
+
+
+def _sender(smtp: Smtp) -> str:
+    """A server given by its number or a bare name is no domain of an address."""
+    if "@" in smtp.username:
+        return smtp.username
+    is_domain = "." in smtp.host and any(letter.isalpha() for letter in smtp.host)
+    return f"chargewatch@{smtp.host if is_domain else 'localhost'}"

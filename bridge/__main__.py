@@ -15,10 +15,9 @@ from datetime import timedelta
 import msgspec
 import structlog
 
-from bridge import book as books
 from bridge.access import Directory
 from bridge.billing.price import Tariff
-from bridge.book import Book, Snapshot
+from bridge.book import Book
 from bridge.broker import BrokerClient
 from bridge.commander import Commander
 from bridge.events import StationDisconnected, to_us, utc_now
@@ -33,6 +32,7 @@ from bridge.ocpp.server import OcppServer
 from bridge.projections import RecordsProjection, Runner, TelemetryProjection
 from bridge.publisher import Publisher, last_will
 from bridge.settings import Settings, Unknown
+from bridge.snapshots import Snapshot, key_of
 from bridge.stores.handover import keep_tariff, snapshots, stations_elsewhere
 from bridge.stores.opening import open_telemetry
 from bridge.stores.people import pepper
@@ -206,7 +206,7 @@ class Bridge:
         changed = self._intake.take_changes(utc_now())
         if changed:
             self._uncommitted.append((self._journal.head, changed))
-            self._unsaved |= {books.key_of(snapshot): snapshot for snapshot in changed}
+            self._unsaved |= {key_of(snapshot): snapshot for snapshot in changed}
         self._publish_committed()
 
     def _publish_committed(self) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from bridge import session as sessions
@@ -29,78 +28,13 @@ from bridge.events import (
     TransactionUpdated,
 )
 from bridge.session import STATUS_TRIGGERS, Session, SessionState
+from bridge.snapshots import Connector, Snapshot, Station
 
 LATE_AFTER = timedelta(seconds=60)  # an older reading came by a queue: kept at its own time, never shown as live
 _RECENT = 50  # sessions per station remembered, so that a stop or start sent twice is known
 
-
-class Station(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
-    """A station as last seen by this bridge."""
-
-    id: str
-    protocol: str = ""
-    vendor: str = ""
-    model: str = ""
-    serial: str = ""
-    firmware: str = ""
-    address: str = ""
-    bridge: str = ""
-    is_connected: bool = False
-    connected_at: datetime | None = None
-    disconnected_at: datetime | None = None
-    last_seen_at: datetime | None = None
-    booted_at: datetime | None = None
-    clock_skew_s: float | None = None  # device minus ours, of the least delayed message since it connected
-    refused_frames: int = 0
-    revision: int = 0
-
-
-class Connector(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
-    """A connector as last reported; evse 0 is the station itself."""
-
-    station: str
-    evse: int
-    connector: int = 1
-    status: ConnectorStatus | None = None
-    error_code: str = "NoError"
-    info: str = ""
-    vendor_error_code: str = ""
-    status_at: datetime | None = None
-    status_received_at: datetime | None = None
-    power_w: float | None = None
-    power_at: datetime | None = None  # device time of power_w
-    power_received_at: datetime | None = None
-    register_wh: int | None = None
-    register_at: datetime | None = None
-    session_id: str | None = None
-    revision: int = 0
-
-
-Snapshot = Station | Connector | Session
 ConnectorKey = tuple[str, int, int]
 EvseKey = tuple[str, int]
-
-_decoder: msgspec.msgpack.Decoder[Snapshot] = msgspec.msgpack.Decoder(Snapshot)
-_encoder = msgspec.msgpack.Encoder()
-
-
-def encode(snapshot: Snapshot) -> bytes:
-    """A snapshot to MessagePack, for the journal's state table."""
-    return _encoder.encode(snapshot)
-
-
-def decode(blob: bytes) -> Snapshot:
-    """The inverse of ``encode``."""
-    return _decoder.decode(blob)
-
-
-def key_of(snapshot: Snapshot) -> str:
-    """The snapshot's place in the state table."""
-    if isinstance(snapshot, Station):
-        return f"station/{snapshot.id}"
-    if isinstance(snapshot, Connector):
-        return f"connector/{snapshot.station}/{snapshot.evse}/{snapshot.connector}"
-    return f"session/{snapshot.id}"
 
 
 def is_late(event: Event) -> bool:

@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from bridge import book as books
 from bridge import events as vocabulary
 from bridge.access import Decision, Directory, decide
 from bridge.billing.price import Tariff, total
-from bridge.book import Book, Snapshot
+from bridge.book import Book
 from bridge.events import (
     AnyEvent,
     MeterSampled,
@@ -31,6 +30,7 @@ from bridge.events import (
 from bridge.journal import Entry, Journal, StateRow
 from bridge.session import Session
 from bridge.settings import Unknown
+from bridge.snapshots import Snapshot, decode_snapshot, encode_snapshot, key_of
 
 _PLAUSIBLE_PAST = timedelta(days=400)  # older or future device times are a broken clock (field quirk 56)
 _PLAUSIBLE_FUTURE = timedelta(days=1)
@@ -109,7 +109,7 @@ class Intake:
         """Read the book back after a start: the checkpoint, then what was journaled behind it. Returns how many
         entries were applied again. They were decided when they came and are not decided anew."""
         journal, after, applied = self.journal, self.journal.checkpoint, 0
-        self.book.restore(books.decode(row.body) for _, row in journal.read_state(0, 1_000_000_000))
+        self.book.restore(decode_snapshot(row.body) for _, row in journal.read_state(0, 1_000_000_000))
         while page := journal.read(after, _PAGE):
             for _, entry in page:
                 for event in vocabulary.decode(entry.events):
@@ -167,7 +167,7 @@ def state_rows(snapshots: Iterable[Snapshot]) -> Iterator[StateRow]:
     """Snapshots as the journal keeps them."""
     for snapshot in snapshots:
         is_final = isinstance(snapshot, Session) and not snapshot.is_open
-        yield StateRow(books.key_of(snapshot), is_final, books.encode(snapshot))
+        yield StateRow(key_of(snapshot), is_final, encode_snapshot(snapshot))
 
 
 def _with_plausible_time(event: AnyEvent) -> AnyEvent:

@@ -21,6 +21,7 @@ from bridge import book, events
 from bridge.events import AnyEvent, MeterSampled, StationSeen, from_us
 from bridge.journal import Entry, Journal
 from bridge.session import Session
+from bridge.snapshots import Connector, Station, decode_snapshot
 from bridge.stores.records import Records, RecordsRejected, RecordsUnavailable
 from bridge.stores.telemetry import Batch, FrameRow, Occurrence, Sample, StoreRejected, StoreUnavailable, TelemetryStore
 
@@ -161,11 +162,11 @@ class RecordsProjection:
         rows = self._journal.read_state(cursor, _PAGE)
         if not rows:
             return max(cursor, head)
-        snapshots = [book.decode(row.body) for _, row in rows]
+        snapshots = [decode_snapshot(row.body) for _, row in rows]
         try:
             self._records.upsert(
-                [s for s in snapshots if isinstance(s, book.Station)],
-                [s for s in snapshots if isinstance(s, book.Connector)],
+                [s for s in snapshots if isinstance(s, Station)],
+                [s for s in snapshots if isinstance(s, Connector)],
                 [s for s in snapshots if isinstance(s, Session)],
             )
         except RecordsUnavailable as error:

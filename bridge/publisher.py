@@ -15,8 +15,7 @@ from queue import SimpleQueue
 import msgspec
 import structlog
 
-from bridge import book
-from bridge.book import LATE_AFTER, Connector, Snapshot, Station
+from bridge.book import LATE_AFTER
 from bridge.broker import BrokerClient
 from bridge.live import (
     BridgeView,
@@ -29,6 +28,7 @@ from bridge.live import (
     station_topic,
 )
 from bridge.session import Session
+from bridge.snapshots import Connector, Snapshot, Station, key_of
 
 _log = structlog.get_logger("live")
 
@@ -103,7 +103,7 @@ class LiveState:
             if isinstance(snapshot, Station):
                 stations[snapshot.id] = self._stations[snapshot.id] = snapshot
             elif isinstance(snapshot, Connector):
-                key = book.key_of(snapshot)
+                key = key_of(snapshot)
                 connectors[key] = self._put_connector(key, snapshot)
             else:
                 sessions.append(snapshot)

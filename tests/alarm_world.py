@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bridge.book import Connector, Station
 from bridge.events import ConnectorStatus
 from bridge.session import Session, SessionState
+from bridge.snapshots import Connector, Station
 from bridge.stores.records import Records
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

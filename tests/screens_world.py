@@ -16,11 +16,11 @@ import msgspec
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from bridge.book import Connector, Station
 from bridge.events import ConnectorStatus, EnergySource
 from bridge.session import Session, SessionState
 from bridge.settings import Dashboard, Settings
 from bridge.settings import Records as RecordsSettings
+from bridge.snapshots import Connector, Station
 from bridge.stores import tables
 from bridge.stores.people import People, Role
 from bridge.stores.records import Records, Site

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bridge import book as books
-from bridge.book import Book, Connector, Station, decode, encode, is_late, key_of
+from bridge import snapshots
+from bridge.book import Book, is_late
 from bridge.events import (
     AnyEvent,
     ConnectorStatus,
@@ -24,6 +24,7 @@ from bridge.events import (
     TransactionUpdated,
 )
 from bridge.session import Session, SessionState
+from bridge.snapshots import Connector, Station, decode_snapshot, encode_snapshot, key_of
 
 BEGIN = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
@@ -34,17 +35,17 @@ class Scene:
     def __init__(self) -> None:
         self.book = Book("here")
 
-    def tell(self, kind: type[Any], seconds: float = 0.0, late_s: float = 0.0, **fields: Any) -> list[books.Snapshot]:
+    def tell(self, kind: type[Any], seconds: float = 0.0, late_s: float = 0.0, **fields: Any) -> list[snapshots.Snapshot]:
         """Apply one event; returns what changed."""
         at = BEGIN + timedelta(seconds=seconds)
         event: AnyEvent = kind(station="CP", at=at, received_at=at + timedelta(seconds=late_s), **fields)
         self.book.apply(event)
         return self.book.take_changed()
 
-    def status(self, status: ConnectorStatus, seconds: float = 0.0, **fields: Any) -> list[books.Snapshot]:
+    def status(self, status: ConnectorStatus, seconds: float = 0.0, **fields: Any) -> list[snapshots.Snapshot]:
         return self.tell(StatusChanged, seconds, **{"evse": 1, "status": status} | fields)
 
-    def start(self, seconds: float = 0.0, transaction: str = "7", **fields: Any) -> list[books.Snapshot]:
+    def start(self, seconds: float = 0.0, transaction: str = "7", **fields: Any) -> list[snapshots.Snapshot]:
         fixed = {"evse": 1, "transaction_id": transaction, "token": "CARD", "meter_start_wh": 1000}
         return self.tell(TransactionStarted, seconds, **fixed | fields)
 
@@ -249,7 +250,7 @@ def test_what_was_written_down_is_read_back_and_the_newer_wins(scene: Scene) -> 
     scene.start()
     scene.status(ConnectorStatus.CHARGING, 5)
     written = [*scene.book.stations.values(), *scene.book.connectors.values(), *scene.sessions]
-    assert [decode(encode(snapshot)) for snapshot in written] == written
+    assert [decode_snapshot(encode_snapshot(snapshot)) for snapshot in written] == written
     assert len({key_of(snapshot) for snapshot in written}) == len(written)
     again = Book("there")
     again.restore(written)

@@ -13,7 +13,7 @@ from ocpp_world import new_intake
 
 from bridge import events as vocabulary
 from bridge.access import Directory, TokenEntry
-from bridge.book import Book, Station
+from bridge.book import Book
 from bridge.events import (
     AnyEvent,
     MeterSampled,
@@ -27,6 +27,7 @@ from bridge.events import (
 from bridge.intake import Frame, Intake, state_rows
 from bridge.session import Session
 from bridge.settings import Unknown
+from bridge.snapshots import Station
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 DIRECTORY = Directory(tokens={"CARD": TokenEntry(token="CARD"), "LOST": TokenEntry(token="LOST", is_blocked=True)})

@@ -14,10 +14,10 @@ import servers
 from mqtt_world import KeptBroker, Spy, World, on_loop, publisher, send, until
 
 from bridge.access import Directory, StationEntry
-from bridge.book import Connector
 from bridge.events import ConnectorStatus, MeterSampled, decode
 from bridge.journal import Journal
 from bridge.session import SessionState
+from bridge.snapshots import Connector
 
 SAMPLES = Path(__file__).parent / "mqtt_samples"
 _FULL_POWER = "[230,230,230,0,16,16,16,3680,3680,3680,0,11040,100,100,100,0]"

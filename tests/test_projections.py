@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from bridge.billing.price import Tariff
-from bridge.book import Book, Snapshot
+from bridge.book import Book
 from bridge.events import AnyEvent, MeterSampled, StationConnected, TransactionEnded, TransactionStarted, utc_now
 from bridge.intake import Frame, Intake, state_rows
 from bridge.journal import Journal
 from bridge.projections import RecordsProjection, Runner, TelemetryProjection, Unavailable
 from bridge.session import SessionState
 from bridge.settings import Unknown
+from bridge.snapshots import Snapshot
 from bridge.stores.records import Records, RecordsUnavailable
 from bridge.stores.sqlite import SqliteTelemetry
 from bridge.stores.telemetry import Batch, StoreRejected, StoreUnavailable

@@ -13,7 +13,7 @@ import servers
 import sqlalchemy as sa
 from msgspec.structs import replace
 
-from bridge import book
+from bridge import snapshots
 from bridge.events import ConnectorStatus, EnergySource
 from bridge.session import Session, SessionState
 from bridge.stores import tables
@@ -87,7 +87,7 @@ def test_a_session_comes_back_as_it_went_in(records: Records) -> None:
 
 def test_every_field_of_a_session_and_a_station_has_a_column() -> None:
     assert set(Session.__struct_fields__) == set(tables.sessions.c.keys())
-    assert set(book.Station.__struct_fields__) <= set(tables.stations.c.keys())
+    assert set(snapshots.Station.__struct_fields__) <= set(tables.stations.c.keys())
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1), (3, 3, 3)])
@@ -114,8 +114,8 @@ def test_snapshots_leave_alone_what_people_said(records: Records) -> None:
     records.rate_connector("CP1", 1, 1, "CCS2", 150_000)
     before = records.directory()
     records.upsert(
-        [book.Station(id="CP1", vendor="Acme", is_connected=True, revision=5)],
-        [book.Connector(station="CP1", evse=1, status=ConnectorStatus.CHARGING, session_id="a", revision=5)],
+        [snapshots.Station(id="CP1", vendor="Acme", is_connected=True, revision=5)],
+        [snapshots.Connector(station="CP1", evse=1, status=ConnectorStatus.CHARGING, session_id="a", revision=5)],
     )
     (station,), (connector,) = records.stations(), records.connectors()
     assert (station.site_id, station.site_name, station.name) == ("s", "Site", "By the door")
@@ -128,7 +128,7 @@ def test_snapshots_leave_alone_what_people_said(records: Records) -> None:
 
 
 def test_a_station_that_was_only_seen_is_not_let_in_by_that(records: Records) -> None:
-    records.upsert([book.Station(id="CP1", revision=1)])
+    records.upsert([snapshots.Station(id="CP1", revision=1)])
     assert records.directory().stations == {}
     records.approve_station("CP1", False)
     assert not records.directory().stations["CP1"].is_approved
@@ -137,14 +137,14 @@ def test_a_station_that_was_only_seen_is_not_let_in_by_that(records: Records) ->
 
 
 def test_a_connector_without_a_status_yet_is_kept(records: Records) -> None:
-    records.upsert(connectors=[book.Connector(station="CP1", evse=0, revision=1)])
+    records.upsert(connectors=[snapshots.Connector(station="CP1", evse=0, revision=1)])
     assert records.connectors()[0].status is None
     assert records.connectors("CP2") == []
 
 
 def test_hostile_text_is_kept_as_far_as_a_database_can(records: Records) -> None:
     nasty = "'; DROP TABLE sessions; -- \x00 \ud800 \U0001f697 % _ \\"
-    records.upsert([book.Station(id="CP1", vendor=nasty, revision=1)], [], [session(token=nasty, review=(nasty,))])
+    records.upsert([snapshots.Station(id="CP1", vendor=nasty, revision=1)], [], [session(token=nasty, review=(nasty,))])
     kept = nasty.replace("\x00", "\ufffd").replace("\ud800", "?")
     assert records.stations()[0].vendor == kept
     assert [s.token for s in records.sessions(SessionQuery(text=nasty)).items] == [kept]
@@ -153,18 +153,18 @@ def test_hostile_text_is_kept_as_far_as_a_database_can(records: Records) -> None
 def test_what_can_never_be_stored_does_not_hold_up_the_rest(records: Records) -> None:
     huge = session("huge", energy_wh=2**70)
     with pytest.raises(RecordsRejected, match="sessions huge"):
-        records.upsert([book.Station(id="CP1", revision=1)], [], [session("a"), huge, session("z")])
+        records.upsert([snapshots.Station(id="CP1", revision=1)], [], [session("a"), huge, session("z")])
     assert {s.id for s in records.sessions().items} == {"a", "z"}
     assert [s.id for s in records.stations()] == ["CP1"]
 
 
 def test_a_bridge_that_restarts_has_no_station_connected(records: Records) -> None:
     for id, bridge in (("A", "one"), ("B", "two"), ("C", "one")):
-        records.upsert([book.Station(id=id, bridge=bridge, is_connected=id != "C", revision=1)])
+        records.upsert([snapshots.Station(id=id, bridge=bridge, is_connected=id != "C", revision=1)])
     records.set_offline("one", T0)
     found = {s.id: (s.is_connected, s.disconnected_at) for s in records.stations()}
     assert found == {"A": (False, T0), "B": (True, None), "C": (False, None)}
-    records.upsert([book.Station(id="A", bridge="one", is_connected=True, revision=2)])
+    records.upsert([snapshots.Station(id="A", bridge="one", is_connected=True, revision=2)])
     back = records.station("A")
     assert back is not None
     assert back.is_connected
@@ -184,7 +184,7 @@ def test_open_sessions_are_those_that_have_not_ended(records: Records) -> None:
 def many(records: Records) -> Records:
     """Twenty sessions, two a minute at the same instant."""
     records.upsert(
-        [book.Station(id=id, revision=1) for id in ("CP0", "CP1")],
+        [snapshots.Station(id=id, revision=1) for id in ("CP0", "CP1")],
         sessions=[
             session(
                 f"s{n:02}",

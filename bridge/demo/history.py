@@ -14,12 +14,12 @@ from typing import NamedTuple
 import msgspec
 
 from bridge.billing.price import Tariff, total
-from bridge.book import Station
 from bridge.demo.bay import Bay, Began, StatusIs, Stopped, live_alone
 from bridge.demo.fleet import BayKey
 from bridge.demo.meter import Reading
 from bridge.events import AnyEvent, StatusChanged, TransactionEnded, TransactionStarted, from_us
 from bridge.session import Session, SessionState
+from bridge.snapshots import Station
 from bridge.stores.records import Records
 from bridge.stores.telemetry import Batch, Occurrence, Sample, TelemetryStore
 

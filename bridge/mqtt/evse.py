@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from bridge.book import Connector
 from bridge.events import (
     AnyEvent,
     ConnectorStatus,
@@ -35,6 +34,7 @@ from bridge.events import (
 from bridge.measurands import FLOW_FIELDS
 from bridge.mqtt.format import Kind, Reading, SessionMode, SessionRules
 from bridge.session import Session
+from bridge.snapshots import Connector
 
 BURST = timedelta(seconds=1)
 REGISTER = "energy_import_wh"

@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from bridge.billing.price import Tariff
-from bridge.book import Connector, Snapshot, Station
+from bridge.snapshots import Connector, Snapshot, Station
 from bridge.stores import tables
 from bridge.stores.records import Records, SessionQuery
 

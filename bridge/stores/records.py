@@ -17,9 +17,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from bridge import access, book
+from bridge import access
 from bridge.events import ConnectorStatus, EnergySource
 from bridge.session import OPEN_STATES, Session, SessionState
+from bridge.snapshots import Connector, Station
 from bridge.stores import tables
 from bridge.stores.database import Database, RecordsRejected, RecordsUnavailable
 from bridge.stores.shapes import (
@@ -68,8 +69,8 @@ class Records(Database):
 
     def upsert(
         self,
-        stations: Sequence[book.Station] = (),
-        connectors: Sequence[book.Connector] = (),
+        stations: Sequence[Station] = (),
+        connectors: Sequence[Connector] = (),
         sessions: Sequence[Session] = (),
     ) -> None:
         """Take in snapshots in one transaction; an older or equal revision than the recorded one changes nothing.

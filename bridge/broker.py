@@ -1,4 +1,5 @@
-"""One MQTT connection as the processes use it: MQTT 5 first, 3.1.1 when the broker refuses it, reconnecting."""
+"""One MQTT connection as the processes use it: MQTT 5 first, 3.1.1 when the broker refuses it or only stays silent,
+reconnecting."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from bridge.settings import Mqtt
 
 _log = structlog.get_logger("broker")
+_SILENCE_S = 5.0  # some brokers never answer a CONNECT of MQTT 5
 _UNSUPPORTED_VERSION = ("Unsupported protocol version", "Protocol error")
 
 
@@ -42,6 +44,7 @@ class BrokerClient:
         self._on_connected: list[Callable[[], None]] = []
         self._handlers: list[tuple[str, Callable[[str, bytes, bool], None]]] = []
         self._connected = threading.Event()
+        self._has_answered = False
         first = MQTTProtocolVersion.MQTTv311 if settings.protocol == "3.1.1" else MQTTProtocolVersion.MQTTv5
         self.client = self._new(first)
 
@@ -76,6 +79,8 @@ class BrokerClient:
         client = new_client(self._settings, self._client_id, version)
         if self._will is not None:
             client.will_set(self._will[0], self._will[1], qos=1, retain=True)
+        if self._settings.protocol == "auto" and version == MQTTProtocolVersion.MQTTv5:
+            client.on_socket_open = self._await_answer
         client.on_connect = self._connect_answered
         client.on_disconnect = self._disconnected
         for topic, handler in self._handlers:
@@ -91,6 +96,7 @@ class BrokerClient:
     def _connect_answered(
         self, client: paho.Client, _userdata: object, _flags: object, reason: ReasonCode, _properties: object
     ) -> None:
+        self._has_answered = True
         if reason.is_failure:
             self._refused(client, reason)
             return
@@ -100,6 +106,17 @@ class BrokerClient:
         _log.info("connected to the broker", host=self._settings.host, port=self._settings.port)
         for callback in self._on_connected:
             callback()
+
+    def _await_answer(self, client: paho.Client, _userdata: object, _socket: object) -> None:
+        def give_up() -> None:
+            if not self._has_answered and client is self.client:
+                _log.info("the broker does not answer MQTT 5, using 3.1.1")
+                self._has_answered = True
+                self._fall_back(client)
+
+        timer = threading.Timer(_SILENCE_S, give_up)
+        timer.daemon = True
+        timer.start()
 
     def _refused(self, client: paho.Client, reason: ReasonCode) -> None:
         is_old = client.protocol == MQTTProtocolVersion.MQTTv5 and reason.getName() in _UNSUPPORTED_VERSION

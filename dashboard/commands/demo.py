@@ -94,10 +94,10 @@ def command(
 
 def _pick_ports(dashboard: int, ocpp: int, mqtt: int) -> _Ports:
     taken: set[int] = set()
-    wanted = _Ports(dashboard, ocpp, mqtt, 9100, 9101)
+    wanted = _Ports(dashboard, ocpp, mqtt, 0, 0)  # 0: any; nobody has to know the health ports
     found = _Ports(*(pick_port(port, taken) for port in wanted))
     for name, asked, got in zip(_Ports._fields, wanted, found, strict=True):
-        if asked != got:
+        if asked not in (0, got):
             click.echo(f"Port {asked} ({name.replace('_', ' ')}) is taken; using {got}.", err=True)
     return found
 

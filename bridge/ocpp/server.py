@@ -37,6 +37,7 @@ _connected = Gauge("chargewatch_ocpp_connections", "Stations connected over OCPP
 VERSIONS: tuple[Version, ...] = (v201.VERSION, v16.VERSION)  # newest first
 _BY_PROTOCOL = {version.protocol: version for version in VERSIONS}
 _SECURITY_RANK = {"none": 0, "basic": 1}
+_READ_BYTES = 65_536
 _UNAUTHORISED = "Unknown station, or wrong key.\n"
 
 
@@ -70,6 +71,7 @@ class OcppServer:
         self._is_throttled = False
         self._has_failed = False
         self.messages = 0
+        self.read_buffer = memoryview(bytearray(_READ_BYTES))
 
     # life
 

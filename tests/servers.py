@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 TOOLS = Path(os.environ.get("CHARGEWATCH_TOOLS") or Path.home() / ".cache" / "chargewatch-tools")
 IS_CI = os.environ.get("CI", "").lower() == "true"
@@ -49,7 +50,7 @@ class Influx(NamedTuple):
 
     def new_bucket(self) -> Influx:
         name = f"test-{secrets.token_hex(6)}"
-        org_id = self.call("GET", f"/api/v2/orgs?org={self.org}")["orgs"][0]["id"]
+        org_id = self.call("GET", f"/api/v2/orgs?org={quote(self.org)}")["orgs"][0]["id"]
         self.call("POST", "/api/v2/buckets", {"orgID": org_id, "name": name, "retentionRules": []})
         return self._replace(bucket=name)
 
@@ -134,7 +135,7 @@ def _apt_install(package: str) -> None:
         command = ["apt-get", "install", "-y", "--no-install-recommends", package]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ServerMissing(f"apt-get install {package} failed: {done.stderr.strip().splitlines()[-1:]}")
+        raise ServerMissing(f"apt-get install {package} failed: {done.stderr.strip()[-300:]}")
 
 
 @functools.cache
@@ -198,7 +199,11 @@ def influx(port: int | None = None) -> Iterator[Influx]:
     """The server named by INFLUXDB_URL and INFLUXDB_TOKEN, else one of our own with organisation and token."""
     program = find_influxd()
     if program is None:
-        yield _named_influx()
+        named = _named_influx()
+        try:
+            yield named
+        finally:
+            named.drop()
         return
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"

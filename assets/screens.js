@@ -209,7 +209,29 @@
     if (api) { api.refreshCells({ columns: ["seconds", "power_w"], force: true, suppressFlash: true }); }
   }
 
+  // a refresh draws these anew: what a person opened stays open
+  var opened = new Set();
+  document.addEventListener("toggle", function (event) {
+    var key = event.target.dataset && event.target.dataset.key;
+    if (key && event.target.isConnected) { if (event.target.open) { opened.add(key); } else { opened.delete(key); } }
+  }, true);
+
+  // and who works with the keyboard keeps the focus
+  var focused = "", lostAt = 0;
+  document.addEventListener("focusin", function (event) { focused = event.target.id || ""; });
+  document.addEventListener("focusout", function () { lostAt = performance.now(); });
+  function keepFocus() {
+    if (!focused || document.activeElement !== document.body || performance.now() - lostAt > 400) { return; }
+    var again = document.getElementById(focused);
+    if (again) { again.focus({ preventScroll: true }); }
+  }
+
   function dress() {
+    keepFocus();
+    document.querySelectorAll("details[data-key]:not([open])").forEach(function (node) {
+      if (opened.has(node.dataset.key) && !node.dataset.dressed) { node.open = true; }
+      node.dataset.dressed = "yes";
+    });
     document.querySelectorAll(".nav-link[data-path]").forEach(function (link) {
       var path = link.dataset.path, here = location.pathname;
       var isHere = path === here || (path === "/sessions" && here.startsWith("/session/"));
@@ -223,6 +245,10 @@
     if (event.target.closest("#logout")) {
       window.fetch("/logout", { method: "POST" }).then(function () { location.assign("/login"); });
     }
+  });
+  document.addEventListener("click", function (event) {
+    var question = event.target.closest("#stop-now") && event.target.closest("details");
+    if (question) { question.open = false; }
   });
   document.addEventListener("change", function (event) {
     if (event.target.matches(".filters select")) { event.target.form.requestSubmit(); }

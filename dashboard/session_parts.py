@@ -272,7 +272,7 @@ def _event(dossier: Dossier, item: Any) -> Child:
     key = f"{item.at.isoformat()}-{item.code}-{item.text[:40]}"
     if not item.raw:
         return html.Div(line, className=kind, key=key)
-    return html.Details([html.Summary(line), html.Pre(item.raw)], className=kind, key=key)
+    return html.Details([html.Summary(line), html.Pre(item.raw)], className=kind, key=key, **attrs(data_key=key))
 
 
 def stop_answer(outcome: CommandOutcome, status: str, detail: str) -> Child:

@@ -324,6 +324,31 @@ def test_a_raw_message_opens_under_its_sentence(open_page: Callable[..., Watched
     expect(event.locator("pre")).to_contain_text('"NotifyEvent"')
 
 
+def test_a_refresh_keeps_the_figure_and_what_was_opened(open_page: Callable[..., Watched], screen: Screen) -> None:
+    watched = open_page()
+    page = show(watched, screen, PAGES["live session"])
+    event = page.locator("details.event", has_text="cable derates")
+    event.locator("summary").click()
+    with page.expect_response("**/_dash-update-component*", timeout=20_000):  # each ten seconds
+        page.wait_for_timeout(1)
+    page.wait_for_timeout(500)
+    expect(event.locator("pre")).to_be_visible()
+    figure = page.locator(".figure").bounding_box()
+    assert figure is not None
+    assert figure["height"] == 420
+    assert watched.wrong == []
+
+
+def test_a_refresh_leaves_the_focus_where_it_was(open_page: Callable[..., Watched], screen: Screen) -> None:
+    page = show(open_page(), screen, "/faults")
+    button = page.get_by_role("button", name="Acknowledge").first
+    button.focus()
+    with page.expect_response("**/_dash-update-component*", timeout=20_000):  # each five seconds
+        page.wait_for_timeout(1)
+    page.wait_for_timeout(500)
+    expect(button).to_be_focused()
+
+
 def test_acknowledging_takes_the_button_away(open_page: Callable[..., Watched], screen: Screen) -> None:
     watched = open_page()
     page = show(watched, screen, "/faults")

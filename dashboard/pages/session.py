@@ -158,12 +158,13 @@ def _no_samples(dossier: Dossier) -> Child:
 
 
 def _graph(dossier: Dossier) -> Child:
-    return dcc.Graph(
+    figure = dcc.Graph(
         id="session-figure",
         figure=_figure(dossier),
         config={"displayModeBar": False, "responsive": True, "doubleClick": "reset"},
-        className="figure",
+        style={"height": "100%"},
     )
+    return html.Div(figure, className="figure")
 
 
 def _figure(dossier: Dossier) -> Any:

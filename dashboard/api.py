@@ -245,9 +245,9 @@ def _found_session(id: str) -> Session:
 
 
 def _station_body(row: StationRow, connectors: Iterable[ConnectorRow]) -> Answer:
-    names = {field.name for field in api_schema.STATION} - {"site", "connectors"}
-    body = {name: _known(getattr(row, name)) for name in names}
-    return {**body, "site": row.site_id, "connectors": [_connector_body(c) for c in connectors]}
+    made = {"site": row.site_id, "connectors": [_connector_body(c) for c in connectors]}
+    names = [field.name for field in api_schema.STATION]
+    return {name: made[name] if name in made else _known(getattr(row, name)) for name in names}
 
 
 def _connector_body(row: ConnectorRow) -> Answer:

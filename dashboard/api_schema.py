@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document of the REST interface, built from tables: one row a field, one row a parameter.
 
-``dashboard/api.py`` takes routes and query parameters from ``OPERATIONS``: what is documented is what is accepted. A test
-holds every route and every answer against the document.
+``dashboard/api.py`` takes routes and query parameters from ``OPERATIONS``: what is documented is what is accepted.
+A test holds every route and every answer against the document.
 """
 
 from __future__ import annotations

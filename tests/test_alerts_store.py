@@ -195,6 +195,18 @@ def test_a_bridge_cut_off_for_days_has_its_sessions_looked_at_on_its_return(
     assert [a.session_id for a in store.open_alarms()] == ["s1"]
 
 
+def test_many_ends_at_once_are_taken_in_parts_and_none_is_left_out(
+    records: Records, evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.alerts.facts.MOST_ENDS", 4)
+    write(records, station(), *(session(f"s{n}", ended=ago(minutes=n)) for n in range(9)))
+    told = []
+    for _ in range(4):
+        evaluator.tick()
+        told.append(len(subjects(records)))
+    assert told == [4, 8, 9, 9]
+
+
 def test_an_orphan_is_told_only_when_its_own_stop_comes_after_all(records: Records, evaluator: Evaluator) -> None:
     write(records, station(), session(state=SessionState.ORPHANED))
     evaluator.tick()

@@ -14,6 +14,7 @@ from bridge.stores.database import Database
 from bridge.stores.tables import connectors, rule_states, sessions, sites, stations
 
 HANDLED = "session-ended"  # rule_states: sessions whose end every rule has seen
+MOST_ENDS = 5_000  # in one tick: after a long absence the rest is for the next ones, so no transaction is long
 
 
 class StationFact(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +92,7 @@ def _ends(after: datetime) -> sa.Select[Any]:
         sa.select(sessions)
         .where(sessions.c.stop_received_at >= after, sessions.c.state == str(SessionState.ENDED), ~is_handled)
         .order_by(sessions.c.stop_received_at, sessions.c.id)
+        .limit(MOST_ENDS)
     )
 
 

@@ -65,8 +65,11 @@ class StationView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     last_seen_at: datetime | None = None
 
 
-class BridgeView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Every second. ``lags_s``: projection -> seconds its cursor is behind the journal's newest entry."""
+class BridgeView(msgspec.Struct, frozen=True, kw_only=True):
+    """Every second. ``lags_s``: projection -> seconds its cursor is behind the journal's newest entry.
+
+    ``is_up`` is always written, here and in ``AlertsView``: a browser takes its absence as no.
+    """
 
     bridge: str
     is_up: bool = True
@@ -93,7 +96,7 @@ class AlarmView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cleared_at: datetime | None = None
 
 
-class AlertsView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AlertsView(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     holder: str = ""
     is_up: bool = True

@@ -8,9 +8,8 @@ compacted change feed. Everything behind the journal is a projection with a curs
 
 ``append`` is called on one thread (the bridge's loop); every other method from any.
 
-Python's sqlite3 gives the interpreter away and queues for it again at every row it steps over, and a busy loop
-lets it wait up to a switch interval each time. So rows are written many to a statement, and what was appended
-lately is read from memory.
+What was appended lately is read from memory: a statement that steps over rows queues for the interpreter at each
+(see ``bulk``).
 """
 
 from __future__ import annotations
@@ -19,10 +18,12 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
+
+from bridge.bulk import insert_rows
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -36,7 +37,6 @@ CREATE TABLE IF NOT EXISTS cursors (name TEXT PRIMARY KEY, seq INTEGER NOT NULL)
 CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 """
 _TAIL = 4_000  # entries also kept in memory for the projections that keep up
-_CHUNKS = (64, 8, 1)  # rows a statement; few sizes, so that all statements stay prepared
 _HEAD = "head"  # a cursor that holds the highest sequence number ever given, across retention
 _CHECKPOINT = "checkpoint"  # the entry up to which ``state`` tells everything
 _STATE_HEAD = "state-head"
@@ -246,7 +246,7 @@ class Journal:
             entries, self._pending = self._pending, []
             states, self._pending_state = self._pending_state, []
         database.execute("BEGIN IMMEDIATE")
-        _insert(database, "INSERT INTO entries", 9, [(seq, *entry) for seq, entry in entries])
+        insert_rows(database, "INSERT INTO entries", [(seq, *entry) for seq, entry in entries])
         state_head = self.committed_state
         for head, rows in states:
             state_head = self._commit_state(database, head, state_head, rows)
@@ -264,17 +264,7 @@ class Journal:
             (row.key, seq, now_us, row.is_final, row.body) for seq, row in enumerate(rows, start=state_head + 1)
         ]
         state_head += len(numbered)
-        _insert(database, "INSERT OR REPLACE INTO state", 5, numbered)
+        insert_rows(database, "INSERT OR REPLACE INTO state", numbered)
         cursors = [(_CHECKPOINT, head), (_STATE_HEAD, state_head)]
-        _insert(database, "INSERT OR REPLACE INTO cursors", 2, cursors)
+        insert_rows(database, "INSERT OR REPLACE INTO cursors", cursors)
         return state_head
-
-
-def _insert(database: sqlite3.Connection, statement: str, width: int, rows: Sequence[tuple[object, ...]]) -> None:
-    row_of_marks = "(" + ", ".join("?" * width) + ")"
-    done = 0
-    for chunk in _CHUNKS:
-        query = f"{statement} VALUES {', '.join([row_of_marks] * chunk)}"
-        while len(rows) - done >= chunk:
-            database.execute(query, [value for row in rows[done : done + chunk] for value in row])
-            done += chunk

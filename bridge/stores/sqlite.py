@@ -20,6 +20,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from bridge.bulk import insert_rows
 from bridge.events import from_us, to_us
 from bridge.measurands import MEASURANDS
 from bridge.stores.hygiene import fingerprint, finite, span, stored_us, whole
@@ -74,12 +75,9 @@ CREATE TABLE quarters (
 _KEY = ("station", "evse", "at_us")
 _HEAD = (*_KEY, "received_us", "is_late", "session_id")
 _SAMPLES = f"SELECT {', '.join(_HEAD)}, extra, {', '.join(COLUMNS)}"
-_PUT_LAST = """
-INSERT INTO last VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET at_us=excluded.at_us WHERE excluded.at_us > at_us"""
-_PUT_OCCURRENCE = "INSERT INTO occurrences VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-_PUT_FRAME = "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-_PUT_QUARTER = """
-INSERT INTO quarters VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET energy_wh=excluded.energy_wh,
+_NOTHING = "ON CONFLICT DO NOTHING"
+_NEWER = "ON CONFLICT DO UPDATE SET at_us=excluded.at_us WHERE excluded.at_us > at_us"
+_RECOMPUTED = """ON CONFLICT DO UPDATE SET energy_wh=excluded.energy_wh,
   power_mean_w=excluded.power_mean_w, power_max_w=excluded.power_max_w, samples=excluded.samples"""
 _POINT = ", ".join(Point._fields)
 _OF_EVSE = "FROM samples WHERE station=? AND evse=? AND at_us>=? AND at_us<?"
@@ -101,10 +99,11 @@ class SqliteTelemetry:
             newest[station, evse] = max(at_us, newest.get((station, evse), at_us))
         with self._writing() as connection:
             for columns, run in groupby(samples, itemgetter(0)):  # chargers repeat themselves: runs are long
-                connection.executemany(_put_sample(columns), (row for _, row in run))
-            connection.executemany(_PUT_LAST, [(*key, at_us) for key, at_us in newest.items()])
-            connection.executemany(_PUT_OCCURRENCE, map(_occurrence_row, batch.occurrences))
-            connection.executemany(_PUT_FRAME, map(_frame_row, batch.frames))
+                insert, on_conflict = _put_sample(columns)
+                insert_rows(connection, insert, [row for _, row in run], on_conflict)
+            insert_rows(connection, "INSERT INTO last", [(*key, at_us) for key, at_us in newest.items()], _NEWER)
+            insert_rows(connection, "INSERT INTO occurrences", [*map(_occurrence_row, batch.occurrences)], _NOTHING)
+            insert_rows(connection, "INSERT INTO frames", [*map(_frame_row, batch.frames)], _NOTHING)
 
     def curve(self, station: str, evse: int, start: datetime, end: datetime) -> list[Sample]:
         query = f"{_SAMPLES} FROM samples WHERE station=? AND evse=? AND at_us>=? AND at_us<? ORDER BY at_us"
@@ -134,7 +133,7 @@ class SqliteTelemetry:
         written = 0
         while buckets := list(islice(rolled, _ROLL_ROWS)):
             with self._writing() as connection:
-                connection.executemany(_PUT_QUARTER, map(_bucket_row, buckets))
+                insert_rows(connection, "INSERT INTO quarters", [*map(_bucket_row, buckets)], _RECOMPUTED)
             written += len(buckets)
         return written
 
@@ -263,18 +262,15 @@ def _of_stations(joint: str, stations: Sequence[str] | None) -> tuple[str, list[
 
 
 @lru_cache(maxsize=500)
-def _put_sample(columns: tuple[str, ...]) -> str:
-    """An upsert of these columns; a second message about the same instant leaves the others as they are."""
+def _put_sample(columns: tuple[str, ...]) -> tuple[str, str]:
+    """Both ends of an upsert of these columns; a second message about the same instant leaves others as they are."""
     names = (*_HEAD, *columns)
     change = ", ".join(
         "extra=json_patch(coalesce(extra, '{}'), excluded.extra)" if name == "extra" else f"{name}=excluded.{name}"
         for name in names
         if name not in _KEY
     )
-    return (
-        f"INSERT INTO samples ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
-        f" ON CONFLICT DO UPDATE SET {change}"
-    )
+    return f"INSERT INTO samples ({', '.join(names)})", f"ON CONFLICT DO UPDATE SET {change}"
 
 
 def _sample_row(s: Sample) -> tuple[tuple[str, ...], tuple[Any, ...]]:

@@ -1,0 +1,27 @@
+"""Many rows to an SQLite statement.
+
+Python's sqlite3 gives the interpreter away and queues for it again at every row that ``executemany`` steps over; a
+busy thread beside it lets it wait up to a switch interval each time. A statement with many rows queues once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+_CHUNKS = (64, 8, 1)  # rows a statement; few sizes, so that the statements stay prepared
+
+
+def insert_rows(
+    connection: sqlite3.Connection, insert: str, rows: Sequence[Sequence[object]], on_conflict: str = ""
+) -> None:
+    """Run ``insert`` VALUES (...), (...) ``on_conflict`` over rows of one width, as few statements as possible."""
+    if not rows:
+        return
+    marks = "(" + ", ".join("?" * len(rows[0])) + ")"
+    done = 0
+    for chunk in _CHUNKS:
+        statement = f"{insert} VALUES {', '.join([marks] * chunk)} {on_conflict}"
+        while len(rows) - done >= chunk:
+            connection.execute(statement, [value for row in rows[done : done + chunk] for value in row])
+            done += chunk

@@ -181,7 +181,7 @@ class TelemetryProjection:
     """Samples, occurrences and raw frames into the time-series store; rolls quarters of an hour up."""
 
     name = "telemetry"
-    every_s = 0.2
+    every_s = 0.5
 
     def __init__(
         self, journal: Journal, store: TelemetryStore, roll_up_every: timedelta, clock: Callable[[], datetime]

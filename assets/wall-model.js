@@ -65,7 +65,7 @@
       return aged("offline", gone, "offline");
     }
     const bridge = station && docs.get("bridge/" + segment(station.bridge || ""));
-    if (bridge && (!bridge.is_up || seconds(bridge.at, now) > BRIDGE_OLD_AFTER_S)) {
+    if (bridge && (bridge.is_up === false || seconds(bridge.at, now) > BRIDGE_OLD_AFTER_S)) {
       return aged("stale", seconds(bridge.at, now), "old: its bridge does not answer");
     }
     return view ? viewState(tile, view, docs, alarms, now) : plainState("unknown", "", "status not reported yet");

@@ -245,7 +245,7 @@
     node.setAttribute("aria-label", "Sessions");
     return { node: node, show: function (open, ended, total) {
       const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
-      const rows = innerWidth > 760 ? Math.max(3, Math.floor((node.clientHeight - 13 * rem) / (3.56 * rem))) : 9;
+      const rows = innerWidth > 760 ? Math.max(3, Math.floor((node.clientHeight - 11.5 * rem) / (3.56 * rem))) : 9;
       const last = Math.min(ended.length, Math.max(1, Math.round(rows * .38)));
       running.show(open, total + " live sessions", Math.max(2, rows - last));
       over.show(ended, "", Math.max(last, rows - Math.max(2, open.length)));
@@ -275,7 +275,7 @@
       set(rest, now.slice(5));
       const old = cw.age(state.since);
       live.show(!state.isLive ? "no feed since " + f.time(state.since, true) : state.heard ? "live, " + (old < 10 ? old.toFixed(1) : old.toFixed(0)) + " s" : "waiting for the feed", !state.isLive || !state.heard);
-      const alarms = docs.get("alerts"), since = alarms ? cw.age(alarms.at) : Infinity, isLate = !alarms || !alarms.is_up || since > 30;
+      const alarms = docs.get("alerts"), since = alarms ? cw.age(alarms.at) : Infinity, isLate = !alarms || alarms.is_up === false || since > 30;
       alerts.show(!alarms ? "alarms are not evaluated" : isLate ? "alarms not evaluated for " + f.span(since) : "alarms evaluated " + f.span(since) + " ago", isLate);
       showStores(docs, stores, cw, f);
     } };
@@ -285,7 +285,7 @@
     docs.forEach(function (doc, key) {
       if (!key.startsWith("bridge/")) { return; }
       bridges += 1;
-      if (!doc.is_up || cw.age(doc.at) > 15) { gone = doc; }
+      if (doc.is_up === false || cw.age(doc.at) > 15) { gone = doc; }
       for (const store in doc.lags_s) { if (doc.lags_s[store] > worst) { worst = doc.lags_s[store]; name = store; } }
     });
     if (!bridges) { stores.show("no bridge is running", true); return; }

@@ -83,7 +83,7 @@
     // a bridge says every second that it lives; its tiles change only when it went or came back
     const bridgeUp = new Map();
     function bridgeChanged(key, doc) {
-      const isUp = !!doc && doc.is_up;
+      const isUp = !!doc && doc.is_up !== false;  // what is as usual is left out of a document
       if (bridgeUp.get(key) !== isUp) { bridgeUp.set(key, isUp); isAllDirty = true; }
     }
     // a hidden tab gets no animation frames, but its picture must be right when it is shown
@@ -226,7 +226,7 @@
     function tileFit(count, width, height, rem) {
       let best = { columns: 1, side: 0, width: 8, height: 8 };
       for (let columns = 1; columns <= Math.max(1, count); columns += 1) {
-        const gap = .5 * rem, rows = Math.ceil(count / columns), w = Math.min(6.4 * rem, (width - gap * (columns - 1)) / columns), h = Math.min(w * 1.75, (height - gap * (rows - 1)) / rows);
+        const gap = .5 * rem, rows = Math.ceil(count / columns), w = Math.min(6.4 * rem, (width - gap * (columns - 1)) / columns), h = Math.min(w * 1.75, 9.2 * rem, (height - gap * (rows - 1)) / rows);
         const side = Math.min(w * 1.25, h);
         if (side > best.side + .5) { best = { columns: columns, side: side, width: w, height: h }; }
       }
@@ -241,7 +241,7 @@
         let cell = each[index];
         if (cell.width > common) {
           const columns = Math.max(1, Math.floor((inner + .5 * rem) / (common + .5 * rem))), rows = Math.ceil(part.site.tiles.length / columns);
-          cell = { columns: columns, width: common, height: Math.min(common * 1.75, height ? (room - .5 * rem * (rows - 1)) / rows : 7.6 * rem) };
+          cell = { columns: columns, width: common, height: Math.min(common * 1.75, 9.2 * rem, height ? (room - .5 * rem * (rows - 1)) / rows : 7.6 * rem) };
         }
         part.glyphs.style.gridTemplateColumns = "repeat(" + cell.columns + ", " + cell.width.toFixed(1) + "px)";
         part.glyphs.style.gridAutoRows = cell.height.toFixed(1) + "px";

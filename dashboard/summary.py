@@ -198,7 +198,7 @@ class Figures:
         self._records = records
         self._telemetry = telemetry
         self._zone = "UTC"
-        self._usual: tuple[datetime, datetime, Band | None] | None = None  # read at, for the day, what
+        self._usual: tuple[datetime, datetime, Band] | None = None  # read at, for the day, what
 
     def jobs(self) -> tuple[Job, ...]:
         return Job("plan", PLAN_EVERY_S, self.plan), Job("summary", SUMMARY_EVERY_S, self.summary)
@@ -234,7 +234,9 @@ class Figures:
         if self._usual is None or self._usual[1] != start or now - self._usual[0] >= USUAL_FOR:
             days = [same_day_weeks_ago(start, week) for week in range(1, WEEKS_BACK + 1)]
             curves = [day_curve(day, self._telemetry.totals(day, day + timedelta(days=1))) for day in days]
-            self._usual = (now, start, band(curves))
+            if (found := band(curves)) is None:
+                return None  # not worth remembering: history may be on its way
+            self._usual = (now, start, found)
         return self._usual[2]
 
     def _review(self, now: datetime) -> list[Session]:

@@ -28,6 +28,7 @@ _CHUNK = 6_000
 _AC_SAMPLE_S, _DC_SAMPLE_S = 600.0, 300.0
 _AC_STEP_S, _DC_STEP_S = 150.0, 60.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_QUARTER = timedelta(minutes=15)
 _to_json = msgspec.json.Encoder().encode
 
 Row = Session | Sample | Occurrence
@@ -95,6 +96,7 @@ def write_past(
 ) -> int:
     """Write the past and roll it up, in pieces so that others can write too; returns the number of sessions.
 
+    The newest day is rolled up first, because it is looked at first.
     Ends early once ``is_wanted`` says no. The sessions have no ``stop_received_at``, for nothing was received:
     so the alarm process raises nothing about the past.
     """
@@ -106,10 +108,10 @@ def write_past(
         telemetry.write(Batch(samples=samples, occurrences=[row for row in chunk if isinstance(row, Occurrence)]))
         count += len(sessions)
         times += [sample.at for sample in samples]
-    day, last = _quarter(min(times, default=_EPOCH)), max(times, default=_EPOCH)
-    while times and is_wanted() and day <= last:
-        telemetry.roll_up(day, day + timedelta(days=1))
-        day += timedelta(days=1)
+    first, day = _quarter(min(times, default=_EPOCH)), _quarter(max(times, default=_EPOCH)) + _QUARTER
+    while times and is_wanted() and day > first:
+        telemetry.roll_up(max(first, day - timedelta(days=1)), day)
+        day -= timedelta(days=1)
     return count
 
 

@@ -70,8 +70,9 @@
   function element() { return window.React.createElement.apply(null, arguments); }
   cells.CwPlace = function (props) {
     var row = props.data;
+    var where = (row.site && !row.name.startsWith(row.site) ? row.site + ", " : "") + "connector " + row.evse;
     return element("a", { href: "/session/" + encodeURIComponent(row.id), className: "place" },
-      element("b", null, row.name), element("span", { className: "cell-sub" }, row.site ? "  " + row.site : ""));
+      element("b", null, row.name), element("span", { className: "cell-sub" }, "  " + where));
   };
   cells.CwState = function (props) {
     var kind = props.value === "charging" ? " on" : props.value === "orphaned" ? " warn" : "";
@@ -168,7 +169,7 @@
       state: session.state, power_w: view.power_w === undefined ? null : view.power_w, at: view.power_received_at || null,
       late: !!view.is_late, energy_wh: session.energy_wh, soc: session.soc_percent === undefined ? null : session.soc_percent,
       started: session.started_at, ended: null, seconds: 0, cost: session.cost, currency: session.currency,
-      token: feed.plain(session.token), review: session.needs_review ? ["see the session"] : []
+      token: feed.plain(session.token), review: session.needs_review ? ["needs a look"] : []
     };
   }
   function fits(page, row) {

@@ -178,7 +178,7 @@ def _area(times: Sequence[datetime], line: _Drawn) -> go.Scatter:
 def _lay_axes(figure: go.Figure, curve: Curve, where: tzinfo, tops: Mapping[str, float], tokens: Tokens) -> None:
     hours = (curve.at[-1] - curve.at[0]).total_seconds() / 3600
     title = f"Time, {formats.offset(curve.at[-1], where)}"
-    ticks = "%H:%M" if hours < 20 else None
+    ticks = "%H:%M:%S" if hours < 0.2 else "%H:%M" if hours < 20 else None
     hidden = {"visible": False, "fixedrange": True}
     shown = {
         "showgrid": True,
@@ -188,7 +188,7 @@ def _lay_axes(figure: go.Figure, curve: Curve, where: tzinfo, tops: Mapping[str,
         "ticklabelstandoff": 6,
     }
     figure.update_layout(
-        xaxis={"anchor": "y3", "title": {"text": title}, "nticks": 7, "tickangle": 0, "tickformat": ticks},
+        xaxis={"anchor": "y3", "title": {"text": title}, "nticks": 6, "tickangle": 0, "tickformat": ticks},
         yaxis=shown | {"domain": _UPPER, "nticks": 5, "range": [0, tops.get("y", 1)]},
         yaxis2=hidden | {"overlaying": "y", "range": [0, 100]},
         yaxis3=shown | {"domain": _LOWER, "nticks": 3, "range": [0, tops.get("y3", 1)]},

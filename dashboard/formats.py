@@ -103,6 +103,12 @@ def seconds_of(moment: datetime, where: tzinfo) -> str:
     return f"{moment.astimezone(where):%H:%M:%S}"
 
 
+def skew(seconds: float) -> str:
+    """How far a clock is off: ``+0.8 s``, ``−2.1 s``, ``0.0 s``."""
+    shown = round(seconds, 1)
+    return f"{shown:+.1f} s".replace("-", "−") if shown else "0.0 s"
+
+
 def protocol(name: str) -> str:
     """``ocpp1.6`` -> ``OCPP 1.6``, ``mqtt/goe`` -> ``MQTT, goe``."""
     if name.startswith("ocpp"):

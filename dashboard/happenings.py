@@ -94,7 +94,8 @@ def _status(body: Body) -> tuple[str, bool]:
     status = str(body.get("status", ""))
     more = _say(body, "error_code", "vendor_error_code", "info")
     is_abnormal = status == "Faulted" or body.get("error_code", "") not in _FINE
-    return _with(_STATUS_WORDS.get(status, f"Status {status}"), more), is_abnormal
+    words = f"Station reports {status}" if body.get("evse") == 0 else _STATUS_WORDS.get(status, f"Status {status}")
+    return _with(words, more), is_abnormal
 
 
 def _token(body: Body) -> tuple[str, bool]:

@@ -63,8 +63,9 @@ def facts_of(dossier: Dossier) -> list[Fact]:
 def _power(dossier: Dossier) -> Fact:
     session = dossier.session
     if not session.is_open:
-        mean = session.energy_wh * 3600 / session.charging_s if session.charging_s else None
-        note = f"mean {formats.kw(mean)} kW while charging" if mean else ""
+        mean = session.energy_wh * 3600 / session.charging_s if session.charging_s else 0.0
+        is_sound = 0 < mean <= session.power_max_w  # too few samples can make it more than was ever seen
+        note = f"mean {formats.kw(mean)} kW while charging" if is_sound else ""
         return Fact("Highest power", formats.kw(session.power_max_w or None), "kW", note)
     offered = next((v for v in reversed(dossier.curve.offered_w) if v is not None), None)
     is_rated = dossier.last is None or "power_offered_w" not in dossier.last.values
@@ -103,7 +104,9 @@ def _minutes_to_full(dossier: Dossier) -> int | None:
 
 def _time(dossier: Dossier) -> Fact:
     session = dossier.session
-    flowing = f"{formats.span(session.charging_s)} with energy flowing" if session.charging_s else "no energy yet"
+    since = session.charging_since if session.is_open else None
+    charging_s = session.charging_s + (max(0.0, (dossier.now - since).total_seconds()) if since else 0.0)
+    flowing = f"{formats.span(charging_s)} with energy flowing" if charging_s else "no energy yet"
     return Fact("Time", formats.clock(dossier.seconds), "h", flowing, "time")
 
 
@@ -235,7 +238,7 @@ def _series_rows(dossier: Dossier) -> list[tuple[str, Child]]:
 
 def _clock_row(dossier: Dossier) -> tuple[str, Child]:
     skew = dossier.station.clock_skew_s if dossier.station else None
-    return "Charger's clock against ours", formats.NONE if skew is None else f"{skew:+.1f} s".replace("-", "−")
+    return "Charger's clock against ours", formats.NONE if skew is None else formats.skew(skew)
 
 
 def _meter_stop(dossier: Dossier) -> tuple[str, Child]:

@@ -19,7 +19,7 @@ _THEME = (
     "headerTextColor: 'var(--ink-2)', borderColor: 'var(--line)', rowHoverColor: 'var(--ground)', "
     "oddRowBackgroundColor: 'var(--panel)', selectedRowBackgroundColor: 'var(--raise)', accentColor: 'var(--energy)', "
     "wrapperBorder: false, wrapperBorderRadius: 0, borderRadius: 6, spacing: 7, headerColumnBorder: false, "
-    "headerColumnResizeHandleDisplay: false, "
+    "headerColumnResizeHandleColor: 'transparent', "
     "columnBorder: false, rowHeight: 44, headerHeight: 40, cellHorizontalPadding: 16})"
 )
 

@@ -212,6 +212,8 @@ def test_text_of_a_charger_is_no_markup_in_a_figure() -> None:
         (formats.span(200_000), "2 d"),
         (formats.offset(START, ZoneInfo("America/St_Johns")), "UTC−03:30"),
         (formats.protocol("ocpp2.0.1"), "OCPP 2.0.1"),
+        (formats.skew(-2.14), "−2.1 s"),
+        (formats.skew(-0.04), "0.0 s"),
         (formats.protocol("mqtt/goe"), "MQTT, goe"),
         (formats.time_of(NOW, BERLIN, NOW), "15:32"),
         (formats.time_of(NOW - timedelta(days=1), BERLIN, NOW), "22 Nov 15:32"),
@@ -257,6 +259,7 @@ def test_every_event_of_the_road_has_words_or_is_a_plain_message() -> None:
     [
         ("StatusChanged", {"status": "Faulted", "error_code": "HighTemp"}, "Connector faulted: HighTemp", True),
         ("StatusChanged", {"status": "Charging", "error_code": "NoError"}, "Energy flows", False),
+        ("StatusChanged", {"status": "Available", "evse": 0}, "Station reports Available", False),
         ("TokenPresented", {"token": "04A2B9C17F21", "accepted": True}, "Authorised: ••••7F21", False),
         ("TokenPresented", {"token": "04A2B9C17F21", "cause": "blocked"}, "Card refused: ••••7F21, blocked", True),
         ("TransactionStarted", {"transaction_id": "7", "meter_start_wh": 1_234_567},

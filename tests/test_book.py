@@ -35,7 +35,9 @@ class Scene:
     def __init__(self) -> None:
         self.book = Book("here")
 
-    def tell(self, kind: type[Any], seconds: float = 0.0, late_s: float = 0.0, **fields: Any) -> list[snapshots.Snapshot]:
+    def tell(
+        self, kind: type[Any], seconds: float = 0.0, late_s: float = 0.0, **fields: Any
+    ) -> list[snapshots.Snapshot]:
         """Apply one event; returns what changed."""
         at = BEGIN + timedelta(seconds=seconds)
         event: AnyEvent = kind(station="CP", at=at, received_at=at + timedelta(seconds=late_s), **fields)

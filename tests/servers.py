@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-TOOLS = Path(os.environ.get("CHARGEWATCH_TOOLS") or Path.home() / ".cache" / "chargewatch-tools")
+TOOLS = Path(os.environ.get("TEST_TOOLS") or Path.home() / ".cache" / "chargewatch-tools")
 IS_CI = os.environ.get("CI", "").lower() == "true"
 START_S = 45.0
 

@@ -16,6 +16,7 @@ from bridge import session as sessions
 from bridge.events import (
     AnyEvent,
     ConnectorStatus,
+    DeviceEventNotified,
     Event,
     FrameRefused,
     MeterSampled,
@@ -27,6 +28,7 @@ from bridge.events import (
     TransactionStarted,
     TransactionUpdated,
 )
+from bridge.faults import fault_of, with_known_fault
 from bridge.session import STATUS_TRIGGERS, Session, SessionState
 from bridge.snapshots import Connector, Snapshot, Station
 
@@ -71,6 +73,7 @@ class Book:
             TransactionUpdated: self._updated,
             TransactionEnded: self._ended,
             MeterSampled: self._sampled,
+            DeviceEventNotified: self._device_event,
             FrameRefused: self._refused,
         }
 
@@ -214,6 +217,7 @@ class Book:
         known = self._connector(event.station, event.evse, event.connector)
         if known.status_at is not None and event.at < known.status_at:
             return  # an older status, replayed: the timeline has it, the present does not change
+        event = with_known_fault(event, known)
         says = (event.status, event.error_code, event.info, event.vendor_error_code)
         if says == (known.status, known.error_code, known.info, known.vendor_error_code):
             return  # identical status storms are no news (field quirk 57)
@@ -230,6 +234,14 @@ class Book:
         trigger = STATUS_TRIGGERS.get(event.status)
         if session is not None and trigger is not None and event.at >= session.started_at:
             self._change_session(session, sessions.moved(session, trigger, event.at))
+
+    def _device_event(self, event: DeviceEventNotified) -> None:
+        fault = fault_of(event)
+        if fault is None or event.evse is None:
+            return
+        known = self._connector_of_evse(event.station, event.evse, self.open_session(event.station, event.evse))
+        if fault != (known.error_code, known.info, known.vendor_error_code):
+            self._change_connector(known, **fault._asdict())
 
     # sessions
 

@@ -72,7 +72,7 @@ class StatusChanged(Event, frozen=True, kw_only=True):
     evse: int
     connector: int = 1
     status: ConnectorStatus
-    error_code: str = "NoError"
+    error_code: str = "NoError"  # "" where the protocol does not say it here (2.x: see DeviceEventNotified)
     info: str = ""
     vendor_error_code: str = ""
 

@@ -12,6 +12,7 @@ from bridge.book import Book, is_late
 from bridge.events import (
     AnyEvent,
     ConnectorStatus,
+    DeviceEventNotified,
     FrameRefused,
     MeterSampled,
     StationBooted,
@@ -273,3 +274,32 @@ def test_a_reading_is_late_by_its_age_or_its_own_word(late_s: float, offline: bo
     received_at = BEGIN + timedelta(seconds=late_s)
     reading = MeterSampled(station="CP", at=BEGIN, received_at=received_at, values={}, offline=offline)
     assert is_late(reading) is expected
+
+
+@pytest.mark.parametrize("status_first", [True, False])
+def test_a_fault_of_ocpp_2_has_its_cause_whichever_message_comes_first(scene: Scene, status_first: bool) -> None:
+    said = {"component": "RCD", "variable": "Problem", "value": "true", "evse": 1}
+    words = {"tech_code": "E-041", "tech_info": "RCD tripped"}
+    steps = [
+        lambda: scene.status(ConnectorStatus.FAULTED, 1, error_code=""),
+        lambda: scene.tell(DeviceEventNotified, 1, **said | words),
+    ]
+    for step in steps if status_first else reversed(steps):
+        step()
+    found = scene.connector
+    assert (found.status, found.error_code) == (ConnectorStatus.FAULTED, "GroundFailure")
+    assert (found.info, found.vendor_error_code) == ("RCD tripped", "E-041")
+
+    scene.tell(DeviceEventNotified, 2, **said | {"value": "false"})
+    assert scene.connector.error_code == "NoError"
+
+
+def test_a_status_of_ocpp_2_that_is_no_fault_ends_the_fault(scene: Scene) -> None:
+    scene.tell(DeviceEventNotified, 1, component="PowerContactor", variable="Problem", value="true", evse=1)
+    assert scene.connector.error_code == "PowerSwitchFailure"
+    scene.status(ConnectorStatus.AVAILABLE, 2, error_code="")
+    assert scene.connector.error_code == "NoError"
+
+
+def test_a_device_event_about_something_else_is_no_fault(scene: Scene) -> None:
+    assert scene.tell(DeviceEventNotified, 1, component="RCD", variable="Temperature", value="40", evse=1) == []

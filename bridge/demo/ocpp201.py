@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
-from bridge.demo.bay import Began, StatusIs, Stopped
+from bridge.demo.bay import Bay, Began, StatusIs, Stopped
 from bridge.demo.meter import Reading
-from bridge.demo.station import Call, CommandRefused, Payload, Station, Transaction, rfc3339
+from bridge.demo.station import Call, CommandRefused, Payload, Station, StationPlan, Transaction, rfc3339
 from bridge.events import ConnectorStatus as Status
 
 _CONNECTOR_STATUS = {
@@ -32,6 +32,14 @@ _STOPS = {
     "HardReset": ("ResetCommand", "ImmediateReset"),
     "UnlockCommand": ("UnlockCommand", "Other"),
 }
+_COMPONENTS = {  # which part of the station has the problem
+    "GroundFailure": "RCD",
+    "OverCurrentFailure": "OverCurrentProtection",
+    "PowerSwitchFailure": "PowerContactor",
+    "HighTemperature": "TemperatureSensor",
+    "EVCommunicationError": "CPPWMController",
+    "ConnectorLockFailure": "ConnectorPlugRetentionLock",
+}
 _FAULT_REASONS = {"GroundFailure": "GroundFault", "OverCurrentFailure": "OvercurrentFault"}
 
 
@@ -41,6 +49,10 @@ class Station201(Station):
     subprotocol = "ocpp2.0.1"
     malformed_code = "FormatViolation"
     _event_id = 0
+
+    def __init__(self, plan: StationPlan, bays: dict[int, Bay], meter_interval_s: float) -> None:
+        super().__init__(plan, bays, meter_interval_s)
+        self._broken_part: dict[int, str] = {}
 
     def boot_call(self) -> Call:
         plan = self.plan
@@ -77,18 +89,21 @@ class Station201(Station):
 
     def _problem(self, evse: int, status: StatusIs, *, is_cleared: bool) -> Call:
         self._event_id += 1
+        if not is_cleared:
+            self._broken_part[evse] = _COMPONENTS.get(status.error_code, "Connector")
+        part = self._broken_part.get(evse, "Connector")
         entry: Payload = {
             "eventId": self._event_id,
             "timestamp": rfc3339(status.at),
             "trigger": "Alerting",
             "actualValue": "false" if is_cleared else "true",
             "eventNotificationType": "HardWiredNotification",
-            "component": {"name": "Connector", "evse": {"id": evse, "connectorId": 1}},
+            "component": {"name": part, "evse": {"id": evse, "connectorId": 1}},
             "variable": {"name": "Problem"},
             "cleared": is_cleared,
         }
         if not is_cleared:
-            entry |= {"techCode": status.vendor_code or "E-000", "techInfo": f"{status.error_code}: {status.info}"}
+            entry |= {"techCode": status.vendor_code or "E-000", "techInfo": status.info}
         payload = {"generatedAt": rfc3339(status.at), "seqNo": 0, "eventData": [entry]}
         return Call("NotifyEvent", payload, evse=evse)
 

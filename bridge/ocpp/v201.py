@@ -203,7 +203,7 @@ def _status(request: StatusNotification, context: Context) -> list[AnyEvent]:
         return [MessageReceived(station=station, at=at, received_at=received_at, action=action, payload=said)]
     evse, connector = request.evse_id, request.connector_id
     place: dict[str, Any] = {"evse": evse, "connector": connector or 1}
-    return [StatusChanged(station=station, at=at, received_at=received_at, status=status, **place)]
+    return [StatusChanged(station=station, at=at, received_at=received_at, status=status, error_code="", **place)]
 
 
 def _authorize(request: Authorize, context: Context) -> list[AnyEvent]:

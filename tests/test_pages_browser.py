@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import axe
 import msgspec
@@ -170,13 +170,14 @@ def open_page(chromium: Browser, screen: Screen) -> Iterator[Callable[..., Watch
     contexts = []
 
     def opened(theme: str = "light", width: int = 1920, height: int = 1080, user: str = "operator") -> Watched:
-        context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
+        state = _cookies(chromium, screen, user) if user else None
+        context = chromium.new_context(
+            viewport={"width": width, "height": height}, color_scheme=theme, storage_state=state
+        )
         contexts.append(context)
         page = context.new_page()
         wrong: list[str] = []
         _watch(page, screen.url, wrong)
-        if user:
-            _log_in(page, screen.url, user)
         return Watched(page, wrong)
 
     yield opened
@@ -195,12 +196,22 @@ def _watch(page: Page, own: str, wrong: list[str]) -> None:
     page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
 
 
-def _log_in(page: Page, url: str, user: str) -> None:
-    page.goto(url + "/login?next=/faults")
-    page.fill("#name", user)
-    page.fill("#password", PASSWORD)
-    page.click("button")
-    page.wait_for_url("**/faults")
+_known_cookies: dict[tuple[str, str], Any] = {}
+
+
+def _cookies(chromium: Browser, screen: Screen, user: str) -> Any:
+    """Of one login a person, by the login page: each costs a password check."""
+    key = (screen.url, user)
+    if key not in _known_cookies:
+        with chromium.new_context() as context:
+            page = context.new_page()
+            page.goto(screen.url + "/login?next=/faults")
+            page.fill("#name", user)
+            page.fill("#password", PASSWORD)
+            page.click("button")
+            page.wait_for_url("**/faults")
+            _known_cookies[key] = context.storage_state()
+    return _known_cookies[key]
 
 
 def show(watched: Watched, screen: Screen, path: str) -> Page:

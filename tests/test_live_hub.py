@@ -1,4 +1,4 @@
-"""The live feed: what it takes from the broker, what it refuses, what a frame and a snapshot hold; and today's figures."""
+"""The live feed: what it takes from the broker and refuses, what a frame and a snapshot hold; today's figures."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def test_the_same_document_again_is_no_change(feed: Feed) -> None:
 
 
 def test_a_removed_document_is_null_in_the_frame_and_absent_from_the_snapshot(feed: Feed) -> None:
-    offer(feed, alarm_topic(4), AlarmView(id=4, rule="r", priority=1, state="unacknowledged", station="S", raised_at=NOW))
+    alarm = AlarmView(id=4, rule="r", priority=1, state="unacknowledged", station="S", raised_at=NOW)
+    offer(feed, alarm_topic(4), alarm)
     feed.frame(NOW)
     assert feed.offer(alarm_topic(4), b"")
     assert docs(feed.frame(NOW)) == {"alarm/4": None}

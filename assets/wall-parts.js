@@ -41,7 +41,7 @@
     if (!summary || !width || (!summary.day && !summary.band)) { return; }
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
     const day = summary.day || [], band = summary.band, top = 1.5 * rem, bottom = height - 1.7 * rem;
-    const most = Math.max(powerNow, 1, ...day.map(function (v) { return v || 0; }), ...(band ? band.high : []));
+    const most = Math.max(powerNow || 0, 1, ...day.map(function (v) { return v || 0; }), ...(band ? band.high : []));
     const shows = limit > 0 && limit < most * 2.2, full = shows ? Math.max(limit, most) : most * 1.1;
     const x = function (slot) { return slot / 96 * width; }, y = function (w) { return bottom - w / full * (bottom - top); };
     const line = function (values, from) { return values.map(function (v, i) { return (i ? "L" : from) + x(i + .5).toFixed(1) + "," + y(v || 0).toFixed(1); }).join(""); };
@@ -60,9 +60,9 @@
       const anchor = hour === 0 ? "start" : hour === 24 ? "end" : "middle";
       path(svg, { tag: "text", x: x(hour * 4), y: height - .1 * rem, "text-anchor": anchor, text: String(hour).padStart(2, "0") });
     });
-    const end = "L" + x(slot).toFixed(1) + "," + y(powerNow).toFixed(1);
-    path(svg, { d: (known.length ? line(known, "M") : "M" + x(slot) + "," + y(powerNow)) + end, fill: "none", stroke: "var(--energy)", "stroke-width": ".24rem", "stroke-linejoin": "round", "stroke-linecap": "round" });
-    path(svg, { tag: "circle", cx: x(slot), cy: y(powerNow), r: .45 * rem, fill: "var(--energy)", stroke: "var(--panel)", "stroke-width": ".2rem" });
+    const end = powerNow === null ? "" : (known.length ? "L" : "M") + x(slot).toFixed(1) + "," + y(powerNow).toFixed(1);
+    path(svg, { d: line(known, "M") + end, fill: "none", stroke: "var(--energy)", "stroke-width": ".24rem", "stroke-linejoin": "round", "stroke-linecap": "round" });
+    if (powerNow !== null) { path(svg, { tag: "circle", cx: x(slot), cy: y(powerNow), r: .45 * rem, fill: "var(--energy)", stroke: "var(--panel)", "stroke-width": ".2rem" }); }
   }
 
   function figures() {
@@ -84,8 +84,9 @@
         const weekday = new Intl.DateTimeFormat("en-GB", { weekday: "long", timeZone: summary.zone }).format(at);
         note = "usual for " + weekday + " " + f.time(at) + ": " + f.kw(summary.band.usual[slot]);
       }
-      power.show(f.kw(live.power_w), "kW" + of, note, live.old > 0);
-      curve(svg, summary, live.power_w, live.limit_w, now);
+      const known = live.old > 0 && live.power_w === 0 ? null : live.power_w;  // nothing fresh is not the same as no power
+      power.show(f.kw(known), "kW" + of, note, live.old > 0);
+      curve(svg, summary, known, live.limit_w, now);
     }
     function moneyLine(amounts, digits) {
       return Object.keys(amounts).map(function (currency) { return f.money(amounts[currency], currency, digits); });
@@ -245,7 +246,7 @@
     node.setAttribute("aria-label", "Sessions");
     return { node: node, show: function (open, ended, total) {
       const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
-      const rows = innerWidth > 760 ? Math.max(3, Math.floor((node.clientHeight - 11.5 * rem) / (3.56 * rem))) : 9;
+      const rows = innerWidth > 760 ? Math.max(3, Math.floor((node.clientHeight - 10 * rem) / (3.56 * rem))) : 9;
       const last = Math.min(ended.length, Math.max(1, Math.round(rows * .38)));
       running.show(open, total + " live sessions", Math.max(2, rows - last));
       over.show(ended, "", Math.max(last, rows - Math.max(2, open.length)));

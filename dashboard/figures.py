@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -19,6 +19,7 @@ from dashboard.places import assets_folder
 FONT = "Inter Variable, Inter, system-ui, sans-serif"
 THEMES = ("light", "dark")
 _UPPER, _LOWER = (0.36, 1.0), (0.0, 0.24)  # power and battery above, energy and cost below
+_SHORTEST = timedelta(minutes=1)
 _LEAST_APART = 0.055  # of the figure's height, between two labels
 
 Tokens = Mapping[str, str]
@@ -115,8 +116,10 @@ def session_figure(
         figure.add_trace(_trace(times, line))
     _label_ends(figure, upper, _UPPER)
     _label_ends(figure, lower, _LOWER)
-    _lay_axes(figure, curve, where, {line.axis: line.top for line in (*upper, *lower)}, tokens)
-    _mark(figure, marks, where, tokens)
+    ends = (times[0], max(times[-1], times[0] + _SHORTEST))
+    tops = {line.axis: line.top for line in (*upper, *lower)}
+    _lay_axes(figure, ends, formats.offset(curve.at[-1], where), tops, tokens)
+    _mark(figure, marks, where, ends, tokens)
     _name_panels(figure, curve, tokens)
     return figure
 
@@ -175,10 +178,13 @@ def _area(times: Sequence[datetime], line: _Drawn) -> go.Scatter:
     )
 
 
-def _lay_axes(figure: go.Figure, curve: Curve, where: tzinfo, tops: Mapping[str, float], tokens: Tokens) -> None:
-    hours = (curve.at[-1] - curve.at[0]).total_seconds() / 3600
-    title = f"Time, {formats.offset(curve.at[-1], where)}"
+def _lay_axes(
+    figure: go.Figure, ends: tuple[datetime, datetime], offset: str, tops: Mapping[str, float], tokens: Tokens
+) -> None:
+    hours = (ends[1] - ends[0]).total_seconds() / 3600
     ticks = "%H:%M:%S" if hours < 0.2 else "%H:%M" if hours < 20 else None
+    # a range of our own: Plotly's would make room for the words of the marks
+    time = {"anchor": "y3", "title": {"text": f"Time, {offset}"}, "range": ends, "nticks": 6, "tickangle": 0}
     hidden = {"visible": False, "fixedrange": True}
     shown = {
         "showgrid": True,
@@ -188,7 +194,7 @@ def _lay_axes(figure: go.Figure, curve: Curve, where: tzinfo, tops: Mapping[str,
         "ticklabelstandoff": 6,
     }
     figure.update_layout(
-        xaxis={"anchor": "y3", "title": {"text": title}, "nticks": 6, "tickangle": 0, "tickformat": ticks},
+        xaxis=time | {"tickformat": ticks},
         yaxis=shown | {"domain": _UPPER, "nticks": 5, "range": [0, tops.get("y", 1)]},
         yaxis2=hidden | {"overlaying": "y", "range": [0, 100]},
         yaxis3=shown | {"domain": _LOWER, "nticks": 3, "range": [0, tops.get("y3", 1)]},
@@ -237,7 +243,10 @@ def _label_ends(figure: go.Figure, lines: Sequence[_Drawn], domain: tuple[float,
         )
 
 
-def _mark(figure: go.Figure, marks: Sequence[Mark], where: tzinfo, tokens: Tokens) -> None:
+def _mark(
+    figure: go.Figure, marks: Sequence[Mark], where: tzinfo, ends: tuple[datetime, datetime], tokens: Tokens
+) -> None:
+    middle = ends[0] + (ends[1] - ends[0]) / 2
     for mark in marks:
         at = mark.at.astimezone(where).replace(tzinfo=None)
         colour = tokens["p2"] if mark.is_abnormal else tokens["ink-3"]
@@ -258,9 +267,9 @@ def _mark(figure: go.Figure, marks: Sequence[Mark], where: tzinfo, tokens: Token
             yref="paper",
             text=escape(mark.text),
             showarrow=False,
-            xanchor="left",
+            xanchor="right" if at > middle else "left",
             yanchor="top",
-            xshift=4,
+            xshift=-4 if at > middle else 4,
             font={"size": 11, "color": tokens["p2"] if mark.is_abnormal else tokens["ink-2"]},
         )
 
@@ -281,5 +290,5 @@ def _name_panels(figure: go.Figure, curve: Curve, tokens: Tokens) -> None:
             yanchor="bottom",
             xshift=-6,
             yshift=8,
-            font={"size": 11, "color": tokens["ink-2"]},
+            font={"size": 12, "color": tokens["ink-2"]},
         )

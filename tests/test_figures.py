@@ -177,6 +177,13 @@ def test_marks_stand_on_the_axis_in_words() -> None:
     assert len(figure.layout.shapes) == 1
 
 
+def test_the_words_of_a_mark_do_not_stretch_the_time_axis() -> None:
+    figure = drawn("light", Mark(STARTED + timedelta(minutes=70), "a long word about what happened", True))
+    last = figure.data[0].x[-1]
+    assert figure.layout.xaxis.range == (figure.data[0].x[0], last)
+    assert next(a for a in figure.layout.annotations if a.text.startswith("a long")).xanchor == "right"
+
+
 def test_a_session_with_power_alone_is_drawn(theme: str) -> None:
     tokens = figures.read_tokens(figures.tokens_path())[theme]
     curve = curve_of(session(), [sample(0, power_w=3_600.0)], None, None)

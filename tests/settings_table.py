@@ -1,4 +1,4 @@
-"""The table of docs/settings.md, made from the settings' own model: ``python tests/settings_table.py`` prints it
+"""The table of docs/settings.md, made from the settings' own model: ``python tests/settings_table.py`` writes it anew
 with the meanings that the page has now; ``test_settings.py`` keeps the page true."""
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from bridge.settings import PREFIX, Settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
+HEAD = "| key | takes | default | meaning |\n| --- | --- | --- | --- |"
 
 
 class Row(NamedTuple):
@@ -100,6 +101,13 @@ def _default(field: FieldInfo) -> str:
     return f"`{value}`" if isinstance(value, int | float) else f'`"{value}"`'
 
 
+def rewritten(page: str) -> str:
+    """The page with its table made anew; a new setting's meaning is left empty, for a person."""
+    known = meanings(page)
+    head, _, tail = page.partition(HEAD)
+    after = tail[tail.index("\n\n") :]
+    return "\n".join([head + HEAD, *(line(row, known.get(row.key, "")) for row in rows())]) + after
+
+
 if __name__ == "__main__":
-    known = meanings(PAGE.read_text())
-    print("\n".join(line(row, known.get(row.key, "")) for row in rows()))
+    PAGE.write_text(rewritten(PAGE.read_text()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-_CHUNKS = (64, 8, 1)  # rows a statement; few sizes, so that the statements stay prepared
+_CHUNKS = (64, 32, 16, 8, 4, 2, 1)  # rows a statement; few sizes, so that the statements stay prepared
 
 
 def insert_rows(

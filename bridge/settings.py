@@ -110,7 +110,7 @@ class Tokens(Section):
 
 class Journal(Section):
     path: Path = Path("data/journal.db")
-    commit_every_ms: float = Field(2.0, ge=0)  # a lone message waits this long for company
+    commit_every_ms: float = Field(5.0, ge=0)  # a lone message waits this long for company
     max_pending: int = Field(20_000, ge=100)
     keep_days: int = Field(7, ge=1)
 

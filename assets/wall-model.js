@@ -123,10 +123,11 @@
 
   // A site from its tiles' states: power, how bad it is (1 worst .. 4 fine), and since when nothing came.
   function siteState(site, states, docs, alarms, now) {
-    let power_w = 0, worst = alarms.get("site:" + site.id) || 4, offline = 0, newest = Infinity;
+    let power_w = 0, worst = alarms.get("site:" + site.id) || 4, offline = 0, newest = Infinity, old = 0;
     site.tiles.forEach(function (tile) {
       const state = states.get(tile.key);
       power_w += state.power_w;
+      old += state.kind === "stale";
       if (state.kind === "faulted") { worst = 1; }
       if (state.kind === "warn" || state.kind === "stale") { worst = Math.min(worst, 3); }
     });
@@ -137,7 +138,8 @@
       if (station) { newest = Math.min(newest, seconds(station.disconnected_at || station.last_seen_at, now)); }
     });
     if (offline) { worst = Math.min(worst, 2); }
-    return { power_w: power_w, severity: worst, offline: offline, isDark: offline > 0 && offline === site.stations.size, dark_s: newest };
+    const isKnown = power_w > 0 || old === 0;  // nothing fresh is not the same as no power
+    return { power_w: power_w, isKnown: isKnown, severity: worst, offline: offline, isDark: offline > 0 && offline === site.stations.size, dark_s: newest };
   }
 
   // Open alarms in the order they are read: not acknowledged first, then priority, then the newest.

@@ -47,7 +47,7 @@
     const line = function (values, from) { return values.map(function (v, i) { return (i ? "L" : from) + x(i + .5).toFixed(1) + "," + y(v || 0).toFixed(1); }).join(""); };
     if (band) {
       const back = band.low.map(function (v, i) { return "L" + x(i + .5).toFixed(1) + "," + y(v).toFixed(1); }).reverse().join("");
-      path(svg, { d: line(band.high, "M") + back + "Z", fill: "var(--line)", opacity: ".75" });
+      path(svg, { d: line(band.high, "M") + back + "Z", fill: "var(--line)", stroke: "var(--line)", "stroke-width": .5 * rem, "stroke-linejoin": "round", opacity: ".75" });  // the stroke shows a band of one day
     }
     const slot = Math.min(96, Math.max(0, (now - Date.parse(summary.day_start)) / 900000));
     const known = day.slice(0, Math.floor(slot));
@@ -107,7 +107,9 @@
     }
     return { node: node, show: function (live, summary, now) {
       showPower(live, summary, now);
-      charging.show(String(live.charging), "of " + f.fixed(live.connectors, 0) + " connectors", live.idle + " occupied, not charging", false);
+      const isKnown = live.charging + live.idle > 0 || live.old === 0;
+      const note = isKnown ? live.idle + " occupied, not charging" : "no connector has a fresh value";
+      charging.show(isKnown ? String(live.charging) : "–", "of " + f.fixed(live.connectors, 0) + " connectors", note, !isKnown);
       showDay(summary);
       showRevenue(summary);
     } };
@@ -247,7 +249,7 @@
     return { node: node, show: function (open, ended, total) {
       const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
       const rows = innerWidth > 760 ? Math.max(3, Math.floor((node.clientHeight - 10 * rem) / (3.56 * rem))) : 9;
-      const last = Math.min(ended.length, Math.max(1, Math.round(rows * .38)));
+      const last = Math.max(1, Math.min(ended.length, Math.round(rows * .38)));  // one row says that there is none
       running.show(open, total + " live sessions", Math.max(2, rows - last));
       over.show(ended, "", Math.max(last, rows - Math.max(2, open.length)));
     } };

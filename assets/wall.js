@@ -132,7 +132,7 @@
     function showSite(part, docs, now) {
       const state = part.state = model.siteState(part.site, states, docs, alarmIndex, now);
       dress(part.node, "site" + (state.severity < 3 ? " p" + state.severity : ""));
-      set(part.strong, state.isDark ? "" : cw.format.kw(state.power_w));
+      set(part.strong, state.isDark ? "" : state.isKnown ? cw.format.kw(state.power_w) : "–");
       const limit = part.site.limit_w || part.site.rated_w;
       const words = state.isDark ? "no data " + (isFinite(state.dark_s) ? cw.format.span(state.dark_s) : "yet") : (limit ? " of " + cw.format.kw(limit) : "") + " kW" + (state.offline ? ", " + state.offline + " offline" : "");
       if (part.rest.data !== words) { part.rest.data = words; }

@@ -8,9 +8,11 @@ import os
 import subprocess
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +20,7 @@ import compose_world
 import pytest
 import servers
 from compose_world import OURS, SERVICES, wait_for
+from test_alerts_delivery import Inbox, smtp_server
 from websockets.sync.client import connect
 
 CHARGEWATCH = [str(Path(sys.executable).with_name("chargewatch"))]
@@ -29,6 +32,8 @@ class Place(NamedTuple):
     ports: dict[str, int]
     environments: dict[str, dict[str, str]]
     logs: Path
+    inbox: Inbox
+    influx: servers.Influx
 
     def run(self, *arguments: str) -> str:
         """A command of ours in the dashboard's environment, as ``docker compose run`` would."""
@@ -71,8 +76,10 @@ def place(
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    ports = {name: servers.free_port() for name in ("ocpp", *OURS)}
+    ports = {name: servers.free_port() for name in ("ocpp", "smtp", *OURS)}
+    inbox = Inbox()
     with ExitStack() as stack:
+        stack.enter_context(smtp_server(inbox, ports["smtp"]))
         broker_port, _ = stack.enter_context(compose_world.broker())
         moved = {
             "CHARGEWATCH_MQTT__HOST": "127.0.0.1",
@@ -83,8 +90,14 @@ def place(
             "CHARGEWATCH_ADMIN__BRIDGE_PORT": str(ports["bridge"]),
             "CHARGEWATCH_ADMIN__ALERTS_PORT": str(ports["alerts"]),
             "CHARGEWATCH_DASHBOARD__PORT": str(ports["dashboard"]),
+            "CHARGEWATCH_ALERTS__EMAIL_TO": '["shift@example.org"]',
+            "CHARGEWATCH_ALERTS__SMTP__HOST": "127.0.0.1",
+            "CHARGEWATCH_ALERTS__SMTP__PORT": str(ports["smtp"]),
+            "CHARGEWATCH_ALERTS__SMTP__SECURITY": "none",
+            "CHARGEWATCH_ALERTS__SMTP__SENDER": "chargewatch@example.org",
         }
-        found = Place(ports, {name: environment(name, tmp_path) | moved for name in OURS}, tmp_path)
+        environments = {name: environment(name, tmp_path) | moved for name in OURS}
+        found = Place(ports, environments, tmp_path, inbox, influx_bucket)
         for name in OURS:
             stack.callback(end, start(name, found))
         yield found
@@ -122,7 +135,7 @@ def call(socket: object, action: str, payload: dict) -> dict:
     return answer
 
 
-def test_a_charger_s_session_comes_out_of_rest_in_the_composed_system(place: Place) -> None:
+def test_a_charger_s_session_reaches_influxdb_rest_and_an_inbox_in_the_composed_system(place: Place) -> None:
     for name in OURS:
         wait_for(lambda name=name: place.is_ready(name), place.tail, 45)
     place.run("token", "add", "04A1B2C3", "--role", "driver")
@@ -143,8 +156,19 @@ def test_a_charger_s_session_comes_out_of_rest_in_the_composed_system(place: Pla
         return [sample["values"].get("energy_import_wh") for sample in samples]
 
     wait_for(lambda: 6500.0 in readings(), place.tail, 20)
+    assert "CP-1" in stations_in(place.influx)
+    wait_for(lambda: place.inbox.mails, place.tail, 20)
+    mail = place.inbox.mails[0]
+    assert place.inbox.recipients[0] == ["shift@example.org"]
+    assert mail["subject"] == "Charging complete at CP-1, EVSE 1: 11.00 kWh, 5.39 EUR"
     for name in OURS:
         assert place.is_ready(name), place.tail()
+
+
+def stations_in(influx: servers.Influx) -> str:
+    """Asked of InfluxDB itself, past all of our code."""
+    query = 'SHOW TAG VALUES FROM "samples" WITH KEY = "station"'
+    return json.dumps(influx.call("GET", "/query?" + urllib.parse.urlencode({"db": influx.bucket, "q": query})))
 
 
 def charges(port: int, basic: str) -> bool:
@@ -160,12 +184,14 @@ def charges(port: int, basic: str) -> bool:
     with socket:
         boot = {"chargePointVendor": "Acme", "chargePointModel": "One"}
         assert call(socket, "BootNotification", boot)["status"] == "Accepted"
-        started = {"connectorId": 1, "idTag": "04A1B2C3", "meterStart": 1000, "timestamp": "2026-11-23T10:00:00Z"}
+        now = datetime.now(UTC)
+        begin, middle, end = (at.isoformat() for at in (now - timedelta(hours=1), now - timedelta(minutes=30), now))
+        started = {"connectorId": 1, "idTag": "04A1B2C3", "meterStart": 1000, "timestamp": begin}
         answer = call(socket, "StartTransaction", started)
         assert answer["idTagInfo"]["status"] == "Accepted"
         number = answer["transactionId"]
-        values = [{"timestamp": "2026-11-23T10:30:00Z", "sampledValue": [{"value": "6500"}]}]
+        values = [{"timestamp": middle, "sampledValue": [{"value": "6500"}]}]
         call(socket, "MeterValues", {"connectorId": 1, "transactionId": number, "meterValue": values})
-        stopped = {"transactionId": number, "meterStop": 12_000, "timestamp": "2026-11-23T11:00:00Z"}
+        stopped = {"transactionId": number, "meterStop": 12_000, "timestamp": end}
         call(socket, "StopTransaction", stopped)
     return True

@@ -12,7 +12,9 @@ import pytest
 import servers
 from pydantic import SecretStr
 
+from bridge.events import to_us
 from bridge.settings import Influx, load_settings
+from bridge.stores import lines
 from bridge.stores.influx import InfluxTelemetry
 from bridge.stores.opening import open_telemetry
 from bridge.stores.sqlite import SqliteTelemetry
@@ -431,3 +433,16 @@ def test_the_settings_name_the_store(tmp_path: Path) -> None:
     settings = load_settings(telemetry={"path": tmp_path / "t.db"})
     assert isinstance(open_telemetry(settings), SqliteTelemetry)
     assert isinstance(open_telemetry(load_settings(telemetry={"store": "influx"})), InfluxTelemetry)
+
+
+def test_a_point_that_influxdb_has_half_written_is_not_there_yet(influx_bucket: servers.Influx) -> None:
+    """Seen when one thread reads while another writes: fields of one point arrive one by one."""
+    store = InfluxTelemetry(influx_settings(influx_bucket))
+    whole, half = sample(0), sample(1)
+    store.write(Batch([whole]))
+    key = lines.sample_line(half).split(" ")[0]
+    store._write([f"{key} power_w=1.0 {to_us(half.at)}000"])
+    assert store.curve("CP1", 1, T0 - DAY, T0 + DAY) == [whole]
+    store.write(Batch([half]))
+    assert store.curve("CP1", 1, T0 - DAY, T0 + DAY) == [whole, half]
+    store.close()

@@ -8,7 +8,7 @@ client's batching writer drops what it cannot deliver. Measurements: ``samples``
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -91,22 +91,24 @@ class InfluxTelemetry:
 
     def curve(self, station: str, evse: int, start: datetime, end: datetime) -> list[Sample]:
         where = _where(span(start, end), station=lines.tag(station), evse=str(evse))
-        return [lines.sample(row) for row in self._rows("SELECT * FROM samples", where)]
+        return [lines.sample(row) for row in _whole("samples", self._rows("SELECT * FROM samples", where))]
 
     def last(self, stations: Sequence[str] | None = None) -> list[Sample]:
         newest = f"{_BY_EVSE} ORDER BY time DESC LIMIT 1"
         rows = self._rows("SELECT * FROM samples", _where(None, stations), newest)
-        return sorted(_picked(map(lines.sample, rows), stations), key=lambda s: (s.station, s.evse))
+        found = _picked(map(lines.sample, _whole("samples", rows)), stations)
+        return sorted(found, key=lambda s: (s.station, s.evse))
 
     def occurrences(self, station: str, start: datetime, end: datetime, limit: int = 500) -> list[Occurrence]:
         where = _where(span(start, end), station=lines.tag(station))
         rows = self._rows("SELECT * FROM occurrences", where, f"ORDER BY time DESC LIMIT {int(limit)}")
-        return sorted(map(lines.occurrence, rows), key=lambda o: (o.at, o.received_at), reverse=True)
+        found = map(lines.occurrence, _whole("occurrences", rows))
+        return sorted(found, key=lambda o: (o.at, o.received_at), reverse=True)
 
     def frames(self, station: str, start: datetime, end: datetime, limit: int = 200) -> list[FrameRow]:
         where = _where(span(start, end), station=lines.tag(station))
         rows = self._rows("SELECT * FROM frames", where, f"ORDER BY time DESC LIMIT {int(limit)}")
-        return [lines.frame(row) for row in rows]
+        return [lines.frame(row) for row in _whole("frames", rows)]
 
     def roll_up(self, start: datetime, end: datetime) -> int:
         at_us, end_us = (-(-moment // QUARTER_US) * QUARTER_US for moment in span(start, end))
@@ -121,7 +123,8 @@ class InfluxTelemetry:
 
     def buckets(self, start: datetime, end: datetime, stations: Sequence[str] | None = None) -> list[Bucket]:
         rows = self._rows("SELECT * FROM quarters", _where(span(start, end), stations))
-        return sorted(_picked(map(lines.bucket, rows), stations), key=lambda b: (b.start, b.station, b.evse))
+        found = _picked(map(lines.bucket, _whole("quarters", rows)), stations)
+        return sorted(found, key=lambda b: (b.start, b.station, b.evse))
 
     def totals(self, start: datetime, end: datetime, stations: Sequence[str] | None = None) -> list[TotalPoint]:
         if stations is not None and len(stations) > _MAX_NAMED:
@@ -222,6 +225,12 @@ def _where(range_us: tuple[int, int] | None, stations: Sequence[str] | None = No
         conditions.append("(" + " OR ".join(f'"station" = ${name}' for name in named or {"none": ""}) + ")")
         bound |= named or {"none": ""}
     return _Where(conditions, bound)
+
+
+def _whole(measurement: str, rows: Iterable[lines.Row]) -> Iterator[lines.Row]:
+    """Without rows that are being written: InfluxDB shows the fields of a point one by one as they arrive."""
+    always = lines.ALWAYS[measurement]
+    return (row for row in rows if all(row.get(name) is not None for name in always))
 
 
 def _picked(rows: Iterator[T], stations: Sequence[str] | None) -> list[T]:

@@ -26,6 +26,12 @@ _KNOWN = frozenset(FIELDS)
 _NOT_IN_TAGS = re.compile(r"[\x00-\x1f\x7f%\\]")
 
 Row = dict[str, Any]  # an InfluxQL row: tags, fields and "time" in microseconds
+ALWAYS = {  # the fields that every point of a measurement has
+    "samples": ("received_us", "is_late", "session_id"),
+    "occurrences": ("received_us", "session_id", "body_0"),
+    "frames": ("source", "action", "text_0"),
+    "quarters": ("energy_wh", "power_mean_w", "power_max_w", "samples"),
+}
 
 
 @lru_cache(maxsize=50_000)

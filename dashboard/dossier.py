@@ -12,14 +12,14 @@ from bridge.live import mask
 from bridge.session import Session
 from bridge.settings import Billing
 from bridge.stores.records import ConnectorRow, StationRow
-from bridge.stores.telemetry import FrameRow, Sample, StoreUnavailable
+from bridge.stores.telemetry import FrameRow, Occurrence, Sample, StoreUnavailable
 from dashboard import formats
 from dashboard.curve import Curve, curve_of
 from dashboard.happenings import Happening, concerns, happenings
 from dashboard.services import Services
 
 _AROUND = timedelta(minutes=2)  # a plug-in and its card come before the start, the free connector after the stop
-_MOST_FRAMES = 500
+_MOST_FRAMES = _MOST_OCCURRENCES = 500
 _CARD = re.compile(r'("(?:idTag|idToken|parentIdTag|id_tag|tag)"\s*:\s*(?:\{\s*"idToken"\s*:\s*)?")([^"]{1,64})(")')
 
 
@@ -121,13 +121,22 @@ def _series(found: Services, session: Session, now: datetime) -> tuple[Sequence[
     end = (session.ended_at or now) + _AROUND
     try:
         samples = found.telemetry.curve(session.station, session.evse, session.started_at, end)
-        occurrences = found.telemetry.occurrences(session.station, start, end)
+        occurrences = _occurrences(found, session.station, start, end)
         frames = _frames(found, session.station, start, end)
     except StoreUnavailable:
         return [], [], 0, True
     own = [item for item in occurrences if concerns(item, session.evse, session.transaction_id)]
     samples = [s for s in samples if s.session_id in ("", session.id)]
-    return samples, happenings(own, frames), len(frames), False
+    return samples, happenings(own, frames, samples[-1] if samples else None), len(frames), False
+
+
+def _occurrences(found: Services, station: str, start: datetime, end: datetime) -> list[Occurrence]:
+    """As :func:`_frames`: a charger that sends an update with each meter value has many in an hour."""
+    newest = found.telemetry.occurrences(station, start, end, _MOST_OCCURRENCES)
+    if not newest or len(newest) < _MOST_OCCURRENCES:
+        return newest
+    first = found.telemetry.occurrences(station, start, min(start + 3 * _AROUND, end))
+    return [*newest, *(item for item in first if item.at < newest[-1].at)]
 
 
 def _frames(found: Services, station: str, start: datetime, end: datetime) -> list[FrameRow]:

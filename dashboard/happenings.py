@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import msgspec
 
 from bridge.live import mask
-from bridge.stores.telemetry import FrameRow, Occurrence
-from dashboard.formats import plain
+from bridge.stores.telemetry import FrameRow, Occurrence, Sample
+from dashboard.formats import kw, percent, plain
 
 Body = dict[str, Any]
 
@@ -38,10 +39,21 @@ class Happening(NamedTuple):
     is_abnormal: bool
 
 
-def happenings(occurrences: Sequence[Occurrence], frames: Iterable[FrameRow]) -> list[Happening]:
-    """In the order of ``occurrences``."""
+def happenings(
+    occurrences: Sequence[Occurrence], frames: Iterable[FrameRow], newest: Sample | None = None
+) -> list[Happening]:
+    """Newest first, as ``occurrences`` are. Updates in a row that say the same are one line, at the first one's time;
+    the newest meter values stand as one line at theirs."""
     received = {(row.station, row.received_at): row for row in frames if row.direction == ">"}
-    return [_tell(item, received.get((item.station, item.received_at))) for item in occurrences]
+    told = []
+    for _, run in groupby(enumerate(occurrences), _alike):
+        items = [item for _, item in run]
+        told.append(_tell(items, received.get((items[0].station, items[0].received_at))))
+    if newest is not None and (text := _values(newest.values)):
+        frame = received.get((newest.station, newest.received_at))
+        line = Happening(newest.at, f"Meter value: {text}", *_raw(frame, "MeterSampled"), False)
+        told.insert(next((i for i, item in enumerate(told) if item.at <= line.at), len(told)), line)
+    return told
 
 
 def concerns(occurrence: Occurrence, evse: int, transaction_id: str) -> bool:
@@ -51,11 +63,36 @@ def concerns(occurrence: Occurrence, evse: int, transaction_id: str) -> bool:
     return named == transaction_id if named else occurrence.evse in (0, evse)
 
 
-def _tell(item: Occurrence, frame: FrameRow | None) -> Happening:
+def _alike(numbered: tuple[int, Occurrence]) -> object:
+    """Equal for neighbours that make one line; what is no update stays alone."""
+    number, item = numbered
+    if item.kind != "TransactionUpdated":
+        return number
     body = _body(item)
-    text, is_abnormal = _WORDS.get(item.kind, _other)(body)
-    code = frame.action if frame else item.kind
-    return Happening(item.at, plain(text, 300), plain(code, 80), frame.text if frame else "", is_abnormal)
+    return str(body.get("transaction_id")), _updated(body | {"seq_no": None})[0]
+
+
+def _tell(items: Sequence[Occurrence], frame: FrameRow | None) -> Happening:
+    """``items`` are alike, newest first; ``frame`` brought the newest."""
+    newest, first = items[0], items[-1]
+    body = _body(newest)
+    if len(items) > 1:
+        body["folded"], body["seq_no_first"] = len(items), _body(first).get("seq_no")
+    text, is_abnormal = _WORDS.get(newest.kind, _other)(body)
+    return Happening(first.at, plain(text, 300), *_raw(frame, newest.kind), is_abnormal)
+
+
+def _raw(frame: FrameRow | None, kind: str) -> tuple[str, str]:
+    return (plain(frame.action, 80), frame.text) if frame else (kind, "")
+
+
+def _values(values: Mapping[str, float]) -> str:
+    words: dict[str, Callable[[float], str]] = {
+        "power_w": lambda power_w: f"{kw(power_w)} kW",
+        "energy_import_wh": _wh,
+        "soc_percent": lambda share: f"{percent(share)} %",
+    }
+    return ", ".join(say(values[name]) for name, say in words.items() if name in values)
 
 
 def _body(item: Occurrence) -> Body:
@@ -116,8 +153,12 @@ def _started(body: Body) -> tuple[str, bool]:
 def _updated(body: Body) -> tuple[str, bool]:
     state = str(body.get("charging_state") or "")
     text = _STATUS_WORDS.get(state) or _with("Transaction update", _say(body, "trigger"))
-    number = f", message {body['seq_no']}" if body.get("seq_no") is not None else ""
-    return text + number, False
+    if body.get("folded"):
+        text += f", {body['folded']} updates"
+    first, last = body.get("seq_no_first"), body.get("seq_no")
+    if last is None:
+        return text, False
+    return text + (f", message {last}" if first is None else f", messages {first} to {last}"), False
 
 
 def _ended(body: Body) -> tuple[str, bool]:

@@ -112,6 +112,7 @@ def _dress(settings: Settings, hashes: Callable[[], Sequence[str]]) -> Callable[
         if settings.dashboard.secure_cookies:
             response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
         response.headers.setdefault("Content-Security-Policy", policy(hashes()))
+        response.headers.setdefault("Cache-Control", "no-store")  # styles, fonts and scripts say otherwise themselves
         if response.mimetype == "text/html":
             response.headers["Cache-Control"] = "no-store"
             # readable by our script, which repeats it in a header: another site cannot read it

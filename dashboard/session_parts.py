@@ -272,7 +272,8 @@ def _event(dossier: Dossier, item: Any) -> Child:
         html.Code(item.code),
     ]
     kind = "event warn" if item.is_abnormal else "event"
-    key = f"{item.at.isoformat()}-{item.code}-{item.text[:40]}"
+    said = item.text.partition(":" if item.code == "MeterSampled" else ", ")[0]  # what follows may still grow
+    key = f"{item.at.isoformat()}-{item.code}-{said[:40]}"
     if not item.raw:
         return html.Div(line, className=kind, key=key)
     return html.Details([html.Summary(line), html.Pre(item.raw)], className=kind, key=key, **attrs(data_key=key))

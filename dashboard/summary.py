@@ -198,7 +198,7 @@ class Figures:
         self._records = records
         self._telemetry = telemetry
         self._zone = "UTC"
-        self._usual: tuple[datetime, datetime, Band] | None = None  # read at, for the day, what
+        self._usual: tuple[datetime, datetime, Band] | None = None  # good until, for the day, what
 
     def jobs(self) -> tuple[Job, ...]:
         return Job("plan", PLAN_EVERY_S, self.plan), Job("summary", SUMMARY_EVERY_S, self.summary)
@@ -231,13 +231,15 @@ class Figures:
         return msgspec.json.encode(found)
 
     def _band(self, start: datetime, now: datetime) -> Band | None:
-        if self._usual is None or self._usual[1] != start or now - self._usual[0] >= USUAL_FOR:
+        known = self._usual if self._usual and self._usual[1] == start else None
+        if known is None or now >= known[0]:
             days = [same_day_weeks_ago(start, week) for week in range(1, WEEKS_BACK + 1)]
             curves = [day_curve(day, self._telemetry.totals(day, day + timedelta(days=1))) for day in days]
             if (found := band(curves)) is None:
                 return None  # not worth remembering: history may be on its way
-            self._usual = (now, start, found)
-        return self._usual[2]
+            is_settled = known is not None and known[2] == found  # history may be on its way, newest first
+            known = self._usual = (now + USUAL_FOR if is_settled else now, start, found)
+        return known[2]
 
     def _review(self, now: datetime) -> list[Session]:
         closed = frozenset({SessionState.ENDED, SessionState.ORPHANED})

@@ -196,6 +196,17 @@ def test_answers_carry_the_policy_and_no_page_is_kept(app: Flask) -> None:
     assert "Strict-Transport-Security" not in answer.headers
 
 
+@pytest.mark.parametrize("path", ["/_dash-layout", "/_dash-dependencies", "/wall", "/nowhere"])
+def test_nothing_for_a_logged_in_person_is_kept_by_a_browser(app: Flask, path: str) -> None:
+    assert logged_in(app, Role.VIEWER).get(path).headers["Cache-Control"] == "no-store"
+
+
+def test_a_refusal_is_not_kept_and_a_style_is(app: Flask) -> None:
+    client = app.test_client()
+    assert client.get("/_dash-layout").headers["Cache-Control"] == "no-store"
+    assert "no-store" not in client.get("/assets/app.css").headers["Cache-Control"]
+
+
 def test_every_inline_script_of_the_page_is_in_the_policy(app: Flask) -> None:
     import base64
     import hashlib

@@ -175,6 +175,11 @@ def test_the_past_in_the_stores_adds_up(records: Records, tmp_path: Path) -> Non
     for session in sessions:
         assert session.energy_wh == (session.meter_stop_wh or 0) - (session.meter_start_wh or 0)
         assert Decimal(session.cost) == round(Decimal(session.energy_wh) * Decimal("0.00049") + Decimal("1e-9"), 2)
+    flowing = [session for session in sessions if session.energy_wh > 50]
+    assert len(flowing) > 40
+    for session in flowing:
+        assert 0 < session.charging_s <= session.duration_s(NOW)
+        assert session.energy_wh * 3600 / session.charging_s <= session.power_max_w
     rolled = sum(bucket.energy_wh for bucket in telemetry.buckets(start, NOW + timedelta(hours=1)))
     running: dict[tuple[str, int], list[float]] = {}
     for row in rows:

@@ -288,6 +288,34 @@ def test_a_body_that_is_not_as_expected_is_still_told(kind: str, body: str) -> N
     assert happenings([item], [])[0].text
 
 
+def update(number: int, state: str = "Charging") -> Occurrence:
+    body = {"transaction_id": "7", "charging_state": state, "seq_no": number}
+    at = START + timedelta(seconds=5 * number)
+    return Occurrence("X", 1, at, at, "TransactionUpdated", "", msgspec.json.encode(body).decode())
+
+
+def test_updates_in_a_row_that_say_the_same_are_one_line_with_their_count() -> None:
+    fault = Occurrence("X", 1, START, START, "StatusChanged", "", '{"status":"Faulted"}')
+    told = happenings([update(9), update(8), update(7), fault, update(6), update(5, "SuspendedEV"), update(4)], [])
+    assert [item.text for item in told] == [
+        "Energy flows, 3 updates, messages 7 to 9",
+        "Connector faulted",
+        "Energy flows, message 6",
+        "The car paused charging, message 5",
+        "Energy flows, message 4",
+    ]
+    assert told[0].at == update(7).at
+
+
+def test_the_newest_meter_values_are_one_line_at_their_time() -> None:
+    values = {"power_w": 43_812.0, "energy_import_wh": 38_020.0, "soc_percent": 64.0, "voltage_v": 400.0}
+    sample = Sample("X", 1, update(8).at, update(8).at, False, "", values)
+    frame = FrameRow("X", update(8).at, ">", "ocpp1.6", "MeterValues", "[2]")
+    told = happenings([update(9, "SuspendedEV"), update(7)], [frame], sample)
+    assert [(item.text, item.code) for item in told][1] == ("Meter value: 43.8 kW, 38 020 Wh, 64 %", "MeterValues")
+    assert [item.at for item in told] == [update(9).at, update(8).at, update(7).at]
+
+
 def test_the_raw_message_stands_under_it() -> None:
     frame = FrameRow("X", START, ">", "ocpp1.6", "StatusNotification", '[2,"1","StatusNotification",{}]')
     told = tell("StatusChanged", [frame, frame._replace(direction="<", text="[3]")], status="Available")

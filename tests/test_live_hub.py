@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
+from typing import cast
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -18,10 +20,21 @@ from paho.mqtt.enums import CallbackAPIVersion
 from bridge.live import ROOT, AlarmView, ConnectorView, StationView, alarm_topic, connector_topic, station_topic
 from bridge.session import Session, SessionState
 from bridge.settings import Mqtt
-from bridge.stores.records import Site
-from bridge.stores.telemetry import TotalPoint
+from bridge.stores.records import Records, Site
+from bridge.stores.telemetry import TelemetryStore, TotalPoint
 from dashboard.live import MAX_BYTES, QUEUED_FRAMES, SWEEP_AFTER, Event, Feed, Hub, Job, Stream, TooManyStreams
-from dashboard.summary import at_risk, band, common_zone, day_curve, day_start, needs_review, same_day_weeks_ago
+from dashboard.summary import (
+    SLOT,
+    WEEKS_BACK,
+    Figures,
+    at_risk,
+    band,
+    common_zone,
+    day_curve,
+    day_start,
+    needs_review,
+    same_day_weeks_ago,
+)
 
 NOW = datetime(2026, 11, 23, 14, 32, 7, tzinfo=UTC)
 OLD = NOW - timedelta(hours=3)
@@ -256,6 +269,26 @@ def test_usual_is_the_median_of_earlier_days_and_unknown_without_one() -> None:
     assert (found.low[0], found.usual[0], found.high[0], found.weeks) == (100.0, 300, 900.0, 3)
     assert len(found.usual) == 96
     assert band([[], []]) is None
+
+
+class GrowingHistory:
+    """A telemetry store whose last week is still being written: each reading finds one quarter hour more."""
+
+    def __init__(self, ready: int) -> None:
+        self.readings, self._ready = 0, ready
+
+    def totals(self, start: datetime, end: datetime) -> list[TotalPoint]:
+        self.readings += end - start == timedelta(days=1)
+        weeks = (self.readings - 1) // WEEKS_BACK
+        return [TotalPoint(start + i * SLOT, 1000.0, 250.0) for i in range(min(self._ready, weeks + 1))]
+
+
+def test_usual_is_read_again_while_the_history_of_it_still_grows(tmp_path: Path) -> None:
+    history = GrowingHistory(ready=3)
+    figures = Figures(Records(f"sqlite:///{tmp_path / 'records.db'}"), cast(TelemetryStore, history))
+    known = [figures._band(NOW, NOW + timedelta(seconds=5 * i)) for i in range(8)]
+    assert [sum(value > 0 for value in found.usual) for found in known if found] == [1, 2, 3, 3, 3, 3, 3, 3]
+    assert history.readings == 4 * WEEKS_BACK
 
 
 def test_money_at_risk_is_what_a_person_must_look_at_by_currency() -> None:

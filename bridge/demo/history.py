@@ -6,9 +6,10 @@ true. The bays are left as they stand now, so that the live fleet goes on with t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -156,7 +157,7 @@ def _session(past: _Past, id: str, began: Began, stopped: Stopped, samples: list
     energy_wh = stopped.reading.register_wh - began.reading.register_wh
     duration_s = int((end - start) / timedelta(seconds=1))
     socs = [sample.values["soc_percent"] for sample in samples if "soc_percent" in sample.values]
-    with_power = sum(1 for sample in samples if sample.values["power_w"] > 0)
+    flow = _flow(samples)
     return Session(
         id=id,
         station=past.station,
@@ -172,18 +173,36 @@ def _session(past: _Past, id: str, began: Began, stopped: Stopped, samples: list
         meter_stop_wh=stopped.reading.register_wh,
         energy_wh=energy_wh,
         power_w=0.0,
-        power_max_w=max(sample.values["power_w"] for sample in samples),
+        power_max_w=flow.most_w,
         soc_start_percent=socs[0] if socs else None,
         soc_percent=socs[-1] if socs else None,
         sample_at=end,
         sample_received_at=end,
-        charging_s=duration_s * with_power // len(samples),
+        charging_s=min(duration_s, flow.seconds),
         cost=str(total(past.tariff, energy_wh, duration_s)),
         currency=past.tariff.currency,
         tariff=past.tariff.id,
         stop_reason=stopped.reason,
         revision=1,
     )
+
+
+class _Flow(NamedTuple):
+    seconds: int
+    most_w: float
+
+
+def _flow(samples: list[Sample]) -> _Flow:
+    """How long the register moved, and the highest power: no less than the mean over that time."""
+    flowed_s, energy_wh = 0.0, 0.0
+    for before, after in pairwise(samples):
+        moved_wh = after.values["energy_import_wh"] - before.values["energy_import_wh"]
+        if moved_wh > 0:
+            flowed_s += (after.at - before.at).total_seconds()
+            energy_wh += moved_wh
+    seconds = math.ceil(flowed_s)
+    mean_w = energy_wh * 3600 / seconds if seconds else 0.0
+    return _Flow(seconds, float(math.ceil(max(mean_w, *(sample.values["power_w"] for sample in samples)))))
 
 
 def _occurrence(past: _Past, event: AnyEvent, session: str) -> Occurrence:

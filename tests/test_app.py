@@ -204,7 +204,8 @@ def test_nothing_for_a_logged_in_person_is_kept_by_a_browser(app: Flask, path: s
 def test_a_refusal_is_not_kept_and_a_style_is(app: Flask) -> None:
     client = app.test_client()
     assert client.get("/_dash-layout").headers["Cache-Control"] == "no-store"
-    assert "no-store" not in client.get("/assets/app.css").headers["Cache-Control"]
+    with client.get("/assets/app.css") as style:
+        assert "no-store" not in style.headers["Cache-Control"]
 
 
 def test_every_inline_script_of_the_page_is_in_the_policy(app: Flask) -> None:

@@ -220,10 +220,30 @@ def test_quirk_7_a_lower_cased_id_is_the_registered_station(tmp_path: Path) -> N
     play(tmp_path, scene, directory=keyed(b"key"), unknown=Unknown.REJECT)
 
 
-def test_an_address_that_keeps_guessing_is_braked(tmp_path: Path) -> None:
+async def guess(house: World, station: str, times: int) -> None:
+    for number in range(times):
+        answer = await raw_get(house, handshake(f"/ocpp/{station}", **basic(station, b"guess%d" % number)))
+        assert b" 401 " in answer
+
+
+def test_who_keeps_guessing_a_stations_key_is_braked_and_its_neighbours_are_not(tmp_path: Path) -> None:
     async def scene(house: World) -> None:
-        for number in range(25):
-            assert b" 401 " in await raw_get(house, handshake("/ocpp/CP", **basic("CP", b"guess%d" % number)))
+        house.intake.directory = Directory(
+            stations={name: StationEntry(id=name, key_hmac=key_hmac(PEPPER, b"key")) for name in ("CP", "NEXT")}
+        )
+        await guess(house, "CP", 300)
+        assert b" 401 " in await raw_get(house, handshake("/ocpp/CP", **basic("CP", b"key")))
+        assert b" 401 " in await raw_get(house, handshake("/ocpp/cp", **basic("CP", b"key"))), "by any spelling"
+        async with house.charger("NEXT", additional_headers=basic("NEXT", b"key")):
+            assert list(house.server.connections) == ["NEXT"]
+
+    play(tmp_path, scene, unknown=Unknown.REJECT)
+
+
+def test_an_address_that_tries_many_stations_is_braked_as_a_whole(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        for number in range(300):
+            await guess(house, f"S{number}", 1)
         assert b" 401 " in await raw_get(house, handshake("/ocpp/CP", **basic("CP", b"key")))
 
     play(tmp_path, scene, directory=keyed(b"key"), unknown=Unknown.REJECT)
@@ -289,6 +309,28 @@ def test_what_another_bridge_knew_is_fetched_before_the_first_frame(tmp_path: Pa
             assert house.server.messages == 0
             gate.set()
             assert json.loads(await charger.link.recv())[0] == 3
+
+    play(tmp_path, scene, adopt=adopt)
+
+
+def test_a_station_that_leaves_while_its_past_is_fetched_again_is_offline(tmp_path: Path) -> None:
+    asked, gate = [], threading.Event()
+
+    def adopt(station: str) -> None:
+        asked.append(station)
+        if len(asked) > 1:
+            gate.wait(10)
+
+    async def scene(house: World) -> None:
+        try:
+            async with house.charger("CP") as charger:
+                await charger.boot()
+                async with house.charger("CP"):
+                    await house.until(lambda: len(asked) == 2, "the second connection")
+            await house.until(lambda: not house.server.connections, "the end of both")
+            assert not house.book.stations["CP"].is_connected
+        finally:
+            gate.set()
 
     play(tmp_path, scene, adopt=adopt)
 

@@ -71,8 +71,25 @@ def _forms(key: bytes | None) -> list[bytes | None]:
     return [key, raw, digits, digits.upper()]
 
 
+class DoorBrake:
+    """Brakes a station's guesses from one address, and laxer all guesses from that address: behind one router a
+    charger with a wrong key must not lock out its neighbours. What is braked counts no further."""
+
+    def __init__(self) -> None:
+        self._of_station = Brake()
+        self._of_address = Brake(burst=200, refill_s=0.1)
+
+    def is_on(self, address: str, station: str, now_s: float) -> bool:
+        return self._of_station.is_on(f"{address} {station}", now_s) or self._of_address.is_on(address, now_s)
+
+    def failed(self, address: str, station: str, now_s: float) -> None:
+        if not self.is_on(address, station, now_s):
+            self._of_station.failed(f"{address} {station}", now_s)
+            self._of_address.failed(address, now_s)
+
+
 class Brake:
-    """A token bucket per address for failures: ``burst`` at once, then one each ``refill_s`` seconds."""
+    """A token bucket per key for failures: ``burst`` at once, then one each ``refill_s`` seconds."""
 
     def __init__(self, burst: int = 20, refill_s: float = 1.0, max_addresses: int = 10_000) -> None:
         self._burst = burst

@@ -26,7 +26,7 @@ from bridge.journal import JournalError
 from bridge.ocpp import v16, v201
 from bridge.ocpp.commands import CallOutcome, Calls, CannotCompose, compose
 from bridge.ocpp.link import MAX_UNANSWERED, Link, selector
-from bridge.ocpp.security import Brake, admit_with_key, basic_key, station_of
+from bridge.ocpp.security import DoorBrake, admit_with_key, basic_key, station_of
 from bridge.ocpp.station import Talk
 from bridge.ocpp.versions import Version
 from bridge.settings import Ocpp, Stations, Unknown
@@ -59,7 +59,7 @@ class OcppServer:
         self._intake = intake
         self._adopt = adopt
         self._select = selector([version.protocol for version in VERSIONS])
-        self._brake = Brake()
+        self._brake = DoorBrake()
         self._links: set[Link] = set()
         self._by_station: dict[str, Link] = {}
         self._calls: dict[Link, Calls] = {}
@@ -235,7 +235,8 @@ class OcppServer:
             return
         del self._by_station[talk.station]
         _connected.set(len(self._by_station))
-        if not link.is_waiting:
+        known = self._intake.book.stations.get(talk.station)
+        if not link.is_waiting or (known is not None and known.is_connected):
             now = utc_now()
             event = StationDisconnected(station=talk.station, at=now, received_at=now, reason=reason)
             self._wire(talk, event, "disconnect")
@@ -254,12 +255,12 @@ class OcppServer:
         except MultipleValuesError:
             key = None
         now_s = self._loop.time()
-        is_braked = self._brake.is_on(link.address, now_s)
         admission = admit_with_key(self._intake.directory, self._policy, self._pepper, station, key)
+        is_braked = self._brake.is_on(link.address, admission.station, now_s)
         old = self._by_station.get(admission.station)
         is_weaker = old is not None and _SECURITY_RANK[admission.security] < _SECURITY_RANK[old.security]
         if admission.entry is Entry.REFUSED or is_braked or is_weaker:
-            self._brake.failed(link.address, now_s)
+            self._brake.failed(link.address, admission.station, now_s)
             _log.warning("station refused", station=station, address=link.address, cause=admission.cause)
             response = link.reject(HTTPStatus.UNAUTHORIZED, _UNAUTHORISED)
             response.headers["WWW-Authenticate"] = 'Basic realm="ocpp", charset="UTF-8"'

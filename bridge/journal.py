@@ -18,7 +18,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS cursors (name TEXT PRIMARY KEY, seq INTEGER NOT NULL)
 CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 """
 _TAIL = 4_000  # entries also kept in memory for the projections that keep up
+_BITE = 1_000  # entries that expire in one transaction
 _HEAD = "head"  # a cursor that holds the highest sequence number ever given, across retention
 _CHECKPOINT = "checkpoint"  # the entry up to which ``state`` tells everything
 _STATE_HEAD = "state-head"
@@ -196,8 +197,7 @@ class Journal:
         passed = min(self.cursor(of_entries), self.checkpoint)
         final = "DELETE FROM state WHERE is_final AND at_us < ? AND seq <= ?"
         database.execute(final, (before_us, self.cursor(of_state)))
-        dropped = database.execute("DELETE FROM entries WHERE received_us < ? AND seq <= ?", (before_us, passed))
-        return dropped.rowcount
+        return sum(_expire_entries(database, before_us, passed))
 
     def close(self) -> None:
         """Commit what waits and stop the writer."""
@@ -225,7 +225,7 @@ class Journal:
         try:
             while self._wait():
                 self._commit(database)
-        except sqlite3.Error as error:
+        except Exception as error:  # whatever it is: a bridge whose writer is gone must stop, not hang
             self._failure = error
             self.on_commit(-1)
         finally:
@@ -268,3 +268,18 @@ class Journal:
         cursors = [(_CHECKPOINT, head), (_STATE_HEAD, state_head)]
         insert_rows(database, "INSERT OR REPLACE INTO cursors", cursors)
         return state_head
+
+
+def _expire_entries(database: sqlite3.Connection, before_us: int, passed: int) -> Iterator[int]:
+    """From the oldest on in small bites: a scan of everything would hold the commits up until the journal fails."""
+    after = 0
+    while page := database.execute(
+        "SELECT seq, received_us FROM entries WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?", (after, passed, _BITE)
+    ).fetchall():
+        last = page[-1][0]
+        if all(received_us >= before_us for _, received_us in page):
+            return
+        yield database.execute(
+            "DELETE FROM entries WHERE seq > ? AND seq <= ? AND received_us < ?", (after, last, before_us)
+        ).rowcount
+        after = last

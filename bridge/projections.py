@@ -33,7 +33,8 @@ _behind = Gauge("chargewatch_projection_behind_entries", "Entries or snapshots n
 _PAGE = 4000
 _MAX_PAUSE_S = 30.0
 QUARTER = timedelta(minutes=15)
-_UNROLLED_AT_START = timedelta(hours=6)  # written before a crash and perhaps not yet rolled up
+_UNROLLED_AT_START = timedelta(hours=6)  # rolled up again at a start, whatever was noted
+_UNROLLED = "unrolled"  # kept beside the journal: the oldest reading written and not yet rolled up
 
 
 class Unavailable(Exception):
@@ -115,10 +116,8 @@ class Runner:
             try:
                 is_idle = self._step()
                 self.trouble, pause_s = "", 0.5
-            except Unavailable as error:
-                if not self.trouble:
-                    _log.warning("sink is away, the journal keeps", projection=self.name, error=str(error))
-                self.trouble = str(error) or "unavailable"
+            except Exception as error:
+                self._say(error)
                 self._wait(pause_s)
                 pause_s = min(_MAX_PAUSE_S, pause_s * 2)
                 continue
@@ -126,6 +125,13 @@ class Runner:
                 self._wait(1.0)
             if self._projection.every_s and not self._stopping:
                 time.sleep(self._projection.every_s)
+
+    def _say(self, error: Exception) -> None:
+        if not isinstance(error, Unavailable):  # a fault of ours is tried again too: never ended in silence
+            _log.error("a projection fails and tries again", projection=self.name, exc_info=error)
+        elif not self.trouble:
+            _log.warning("sink is away, the journal keeps", projection=self.name, error=str(error))
+        self.trouble = str(error) or type(error).__name__
 
     def _wait(self, seconds: float) -> None:
         self._wake.wait(seconds)
@@ -191,7 +197,8 @@ class TelemetryProjection:
         self._roll_up_every = roll_up_every
         self._clock = clock
         self._rolled_at = datetime.min.replace(tzinfo=UTC)
-        self._oldest_unrolled: datetime | None = clock() - _UNROLLED_AT_START
+        self._oldest_unrolled: datetime | None = None
+        self._is_new = True
 
     @property
     def head(self) -> int:
@@ -201,6 +208,8 @@ class TelemetryProjection:
         return self._journal.waiting_since_us(cursor)
 
     def advance(self, cursor: int) -> int:
+        if self._is_new:
+            self._take_up()
         entries = self._journal.read(cursor, _PAGE)
         try:
             if entries:
@@ -226,12 +235,29 @@ class TelemetryProjection:
             return
         oldest = min((sample.at for sample in batch.samples), default=None)
         if oldest is not None:
-            self._oldest_unrolled = min(oldest, self._oldest_unrolled or oldest)
+            self._note_unrolled(oldest)
+
+    def _take_up(self) -> None:
+        """A bridge may end between writing and rolling up, and start again days later."""
+        kept = self._journal.kept(_UNROLLED)
+        self._oldest_unrolled = self._clock() - _UNROLLED_AT_START
+        if kept is not None:
+            self._note_unrolled(from_us(int(kept)))
+        self._is_new = False
+
+    def _note_unrolled(self, oldest: datetime) -> None:
+        if self._oldest_unrolled is None or oldest < self._oldest_unrolled:
+            self._oldest_unrolled = oldest
+            self._journal.keep(_UNROLLED, b"%d" % events.to_us(oldest))
 
     def _roll_up(self, now: datetime) -> None:
         if self._oldest_unrolled is None or now - self._rolled_at < self._roll_up_every:
             return
-        self._store.roll_up(quarter_of(self._oldest_unrolled), quarter_of(now) + QUARTER)
+        try:
+            self._store.roll_up(quarter_of(self._oldest_unrolled), quarter_of(now) + QUARTER)
+        except StoreRejected as error:
+            _refused.labels(self.name).inc()
+            _log.error("the telemetry store will never roll this up", error=str(error))
         self._rolled_at, self._oldest_unrolled = now, None
 
 

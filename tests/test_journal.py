@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +105,13 @@ def test_numbers_are_never_given_twice_even_when_all_entries_have_expired(tmp_pa
     again.open()
     assert again.append(entry(6)) == 6
     again.close()
+
+
+def wait_until_checkpoint(journal: Journal, seq: int) -> None:
+    deadline = time.monotonic() + 20
+    while journal.checkpoint < seq:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_nothing_expires_before_its_reader_and_the_checkpoint_have_passed_it(journal: Journal) -> None:
@@ -230,3 +238,36 @@ def test_what_was_said_to_be_committed_survives_a_kill(tmp_path: Path) -> None:
     numbers = [seq for seq, _ in journal.read(0, 10_000_000)]
     assert numbers == list(range(1, journal.committed + 1)), "no gap, none twice"
     journal.close()
+
+
+def test_a_snapshot_that_cannot_be_written_stops_the_journal_loudly(tmp_path: Path) -> None:
+    def broken() -> Iterator[StateRow]:
+        raise TypeError("no such snapshot")
+        yield
+
+    journal = Journal(tmp_path / "journal.db")
+    journal.open()
+    watch = Watch(journal)
+    journal.put_state(broken())
+    watch.wait(-1)
+    with pytest.raises(JournalError, match="no such snapshot"):
+        journal.append(entry(1))
+    journal.close()
+
+
+def test_old_entries_go_in_small_bites_so_that_commits_do_not_wait(journal: Journal) -> None:
+    watch = Watch(journal)
+    for number in range(1, 2501):
+        journal.append(entry(number))
+    journal.append(entry(2501, received_us=2 * HOUR_US))
+    journal.put_state([])
+    watch.wait(2501)
+    wait_until_checkpoint(journal, 2501)
+    journal.move("telemetry", 2501)
+    said: list[str] = []
+    journal._reader().set_trace_callback(said.append)
+
+    assert journal.expire(HOUR_US, "telemetry", "records") == 2500
+
+    assert sum(statement.startswith("DELETE FROM entries") for statement in said) >= 3
+    assert journal.waiting_since_us(0) == 2 * HOUR_US

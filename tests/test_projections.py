@@ -239,3 +239,67 @@ def test_the_lag_is_the_age_of_what_waits(road: Road, tmp_path: Path) -> None:
     a_minute_later = int((NOW + timedelta(seconds=60)).timestamp() * 1e6)
 
     assert runner.lag_s(a_minute_later) == pytest.approx(60)
+
+
+class FailsOnce:
+    """A projection with a fault of ours in its first page."""
+
+    name = "faulty"
+    every_s = 0.0
+    head = 1
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def waiting_since_us(self, cursor: int) -> int | None:
+        return None
+
+    def advance(self, cursor: int) -> int:
+        self.calls += 1
+        if self.calls == 1:
+            raise ValueError("a row nobody thought of")
+        return 1
+
+
+def test_a_fault_of_ours_is_told_and_tried_again_and_never_ends_a_projection_silently(road: Road) -> None:
+    runner = Runner(road.journal, FailsOnce())
+    runner.start()
+    wait_for(lambda: runner.trouble != "" or runner.cursor == 1)
+    with pytest.raises(RuntimeError, match="a row nobody thought of"):
+        runner.check()
+    wait_for(lambda: runner.cursor == 1)
+    runner.stop()
+    runner.check()
+
+
+class RefusesRollup(SqliteTelemetry):
+    def roll_up(self, start: datetime, end: datetime) -> int:
+        raise StoreRejected("no such quarter")
+
+
+def test_a_rollup_that_is_refused_does_not_hold_the_readings_up(road: Road, tmp_path: Path) -> None:
+    road.whole_session("CP-1")
+    road.settle()
+    store = RefusesRollup(tmp_path / "telemetry.db")
+    assert TelemetryProjection(road.journal, store, timedelta(0), lambda: NOW).advance(0) == road.journal.committed
+    store.close()
+
+
+def test_a_late_reading_is_rolled_up_even_when_the_bridge_ended_before(road: Road, tmp_path: Path) -> None:
+    long_ago = NOW - timedelta(days=3)
+    for minutes, wh in ((0, 1000.0), (10, 3000.0)):
+        at = long_ago + timedelta(minutes=minutes)
+        values = {"energy_import_wh": wh}
+        road.tell(MeterSampled(station="CP-1", at=at, received_at=NOW, evse=1, values=values))
+    road.settle()
+    store = SqliteTelemetry(tmp_path / "telemetry.db")
+    before = TelemetryProjection(road.journal, store, timedelta(hours=1), lambda: NOW)
+    before._rolled_at = NOW  # it has just rolled up, and ends before the next time
+    cursor = before.advance(0)
+    assert store.buckets(long_ago, long_ago + timedelta(minutes=15)) == []
+
+    TelemetryProjection(road.journal, store, timedelta(0), lambda: NOW).advance(cursor)
+
+    [bucket] = store.buckets(long_ago, long_ago + timedelta(minutes=15))
+    assert bucket.energy_wh == pytest.approx(2000)
+    store.close()

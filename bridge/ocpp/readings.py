@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from math import isfinite, nan
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from bridge.measurands import PHASE_SUFFIX, resolve
 
 MAX_MAGNITUDE = 1e12  # beyond a terawatt-hour nothing is a reading
@@ -124,7 +126,7 @@ def whole_wh(value: str | int | float | None) -> int | None:
     return None if found is None else round(found)
 
 
-class _Plan(NamedTuple):
+class _Plan(msgspec.Struct, frozen=True, gc=False):
     """What to do with a value, by what is said about it. ``field`` is "" when there is no column for it,
     ``None`` when it is not to be read; ``total`` is the column that sums this phase."""
 
@@ -180,23 +182,25 @@ class _Instant:
         values, ranks = self.values, self.ranks
         for sample in samples:
             said = (sample.measurand, sample.unit, sample.phase, sample.context, sample.location, sample.format)
-            field, factor, offset, rank, context, total, is_begin = _plans.get(said) or _new_plan(said)
+            plan = _plans.get(said) or _new_plan(said)
+            field = plan.field
             if field is None:
                 continue
             try:
-                value = float(sample.value) * sample.scale * factor + offset  # type: ignore[arg-type]  # None is caught
+                said_value = float(sample.value)  # type: ignore[arg-type]  # None is caught
+                value = said_value * sample.scale * plan.factor + plan.offset
             except (TypeError, ValueError, OverflowError):
                 value = nan
             if not field or not -MAX_MAGNITUDE < value < MAX_MAGNITUDE:  # false for NaN
                 self.unknown.append((sample.measurand or "value")[:60])
                 continue
-            if is_begin and value == 0.0 and not keep_zero_begin:
+            if plan.is_begin and value == 0.0 and not keep_zero_begin:
                 continue
-            known = ranks.get(field)
-            if known is None or rank < known:
-                values[field], ranks[field] = value, rank
-            if total:
-                self.totals.add(total)
+            if field not in values or plan.rank < ranks[field]:
+                values[field], ranks[field] = value, plan.rank
+            if plan.total:
+                self.totals.add(plan.total)
+            context = plan.context
             if context and (not self.context or context in _EDGES):
                 self.context = context
 

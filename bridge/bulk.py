@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
 
 _CHUNKS = (64, 32, 16, 8, 4, 2, 1)  # rows a statement; few sizes, so that the statements stay prepared
 
@@ -18,10 +20,15 @@ def insert_rows(
     """Run ``insert`` VALUES (...), (...) ``on_conflict`` over rows of one width, as few statements as possible."""
     if not rows:
         return
-    marks = "(" + ", ".join("?" * len(rows[0])) + ")"
     done = 0
     for chunk in _CHUNKS:
-        statement = f"{insert} VALUES {', '.join([marks] * chunk)} {on_conflict}"
         while len(rows) - done >= chunk:
-            connection.execute(statement, [value for row in rows[done : done + chunk] for value in row])
+            statement = _statement(insert, len(rows[0]), chunk, on_conflict)
+            connection.execute(statement, tuple(chain.from_iterable(rows[done : done + chunk])))
             done += chunk
+
+
+@lru_cache(maxsize=500)
+def _statement(insert: str, width: int, rows: int, on_conflict: str) -> str:
+    marks = "(" + ", ".join("?" * width) + ")"
+    return f"{insert} VALUES {', '.join([marks] * rows)} {on_conflict}"

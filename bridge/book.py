@@ -29,10 +29,12 @@ from bridge.events import (
     TransactionUpdated,
 )
 from bridge.faults import fault_of, with_known_fault
-from bridge.session import STATUS_TRIGGERS, Session, SessionState
+from bridge.session import STATUS_TRIGGERS, Session
 from bridge.snapshots import Connector, Snapshot, Station
 
 LATE_AFTER = timedelta(seconds=60)  # an older reading came by a queue: kept at its own time, never shown as live
+_PLACELESS = 20  # sessions a station may have open before it says on which EVSE
+_NO_STOP = "no stop received before the next start on this connector"
 _RECENT = 50  # sessions per station remembered, so that a stop or start sent twice is known
 
 ConnectorKey = tuple[str, int, int]
@@ -78,17 +80,28 @@ class Book:
         }
 
     def restore(self, snapshots: Iterable[Snapshot]) -> None:
-        """Read back what the journal, or another bridge by way of the records, knows. Higher revisions win."""
+        """Read back what the journal knows. Higher revisions win."""
         for snapshot in snapshots:
-            known = self._known(snapshot)
-            if known is not None and known.revision >= snapshot.revision:
-                continue
-            if isinstance(snapshot, Session):
-                self._put_session(snapshot)
-            elif isinstance(snapshot, Connector):
-                self._put_connector(snapshot)
-            else:
-                self.stations[snapshot.id] = snapshot
+            self._take_up(snapshot)
+
+    def adopt(self, snapshots: Iterable[Snapshot]) -> None:
+        """Go on from what another bridge knew. It counts as changed: our own journal must have it after a crash."""
+        for snapshot in snapshots:
+            key = self._take_up(snapshot)
+            if key is not None:
+                self._changed[key] = snapshot
+
+    def _take_up(self, snapshot: Snapshot) -> object:
+        known = self._known(snapshot)
+        if known is not None and known.revision >= snapshot.revision:
+            return None
+        if isinstance(snapshot, Session):
+            self._put_session(snapshot)
+            return snapshot.id, snapshot.station
+        if isinstance(snapshot, Connector):
+            return self._put_connector(snapshot)
+        self.stations[snapshot.id] = snapshot
+        return snapshot.id
 
     def _known(self, snapshot: Snapshot) -> Snapshot | None:
         if isinstance(snapshot, Session):
@@ -127,16 +140,17 @@ class Book:
         return None
 
     def session_for(self, event: MeterSampled) -> Session | None:
-        """The session a reading belongs to: by transaction, else the one open on its EVSE."""
+        """The session a reading belongs to: by transaction, else the one open on its EVSE. EVSE 0 is the whole
+        station's meter and nobody's session."""
         if event.session_id:
             found = self.sessions.get(event.station, {}).get(event.session_id)
             if found is not None:
                 return found
-        if event.transaction_id and not _is_placeholder(event.transaction_id):
+        if not sessions.is_placeholder(event.transaction_id):
             found = self.find_session(event.station, event.transaction_id)
             if found is not None:
                 return found
-        return None if event.evse is None else self.open_session(event.station, event.evse)
+        return self.open_session(event.station, event.evse) if event.evse else None
 
     # stations
 
@@ -215,7 +229,7 @@ class Book:
 
     def _status(self, event: StatusChanged) -> None:
         known = self._connector(event.station, event.evse, event.connector)
-        if known.status_at is not None and event.at < known.status_at:
+        if sessions.is_older(event, known.status_at):
             return  # an older status, replayed: the timeline has it, the present does not change
         event = with_known_fault(event, known)
         says = (event.status, event.error_code, event.info, event.vendor_error_code)
@@ -224,7 +238,7 @@ class Book:
         session = self.open_session(event.station, event.evse)
         self._change_connector(
             known,
-            status=event.status if session is None else _refined(event.status, session),
+            status=event.status if session is None else sessions.refined(event.status, session),
             error_code=event.error_code,
             info=event.info,
             vendor_error_code=event.vendor_error_code,
@@ -232,7 +246,7 @@ class Book:
             status_received_at=event.received_at,
         )
         trigger = STATUS_TRIGGERS.get(event.status)
-        if session is not None and trigger is not None and event.at >= session.started_at:
+        if session is not None and trigger is not None and not sessions.is_older(event, session.started_at):
             self._change_session(session, sessions.moved(session, trigger, event.at))
 
     def _device_event(self, event: DeviceEventNotified) -> None:
@@ -273,19 +287,32 @@ class Book:
         session = sessions.opened(event)
         if session.id in self.sessions.get(event.station, {}):
             return  # the same start, resent (field quirk 45)
-        self._bound_zombie(event.station, event.evse, event)
+        known = self.find_session(event.station, event.transaction_id)
+        if known is not None and sessions.is_start_of(known, event):
+            self._change_session(known, sessions.start_learnt(known, event))
+            return
+        rival = self._rival(event.station, event.evse)
+        if rival is not None and is_late(event) and sessions.is_older(event, rival.started_at):
+            self._add_session(sessions.superseded(session, event.at, event.received_at, _NO_STOP))
+            return  # out of a queue: what has begun since goes on
+        self._bound(rival, event)
         self._add_session(session)
         self._change_connector(self._connector(event.station, event.evse, event.connector), session_id=session.id)
 
-    def _bound_zombie(self, station: str, evse: int, event: Event) -> None:
-        zombie = self.open_session(station, evse) if evse else None  # 0: not yet known where
+    def _rival(self, station: str, evse: int) -> Session | None:
+        """What must be over when a session begins there. On 0 nobody knows yet where: a few may wait."""
+        if evse:
+            return self.open_session(station, evse)
+        waiting = [s for s in self.sessions.get(station, {}).values() if s.is_open and not s.evse]
+        return waiting[0] if len(waiting) >= _PLACELESS else None
+
+    def _bound(self, zombie: Session | None, event: Event) -> None:
         if zombie is not None:
-            reason = "no stop received before the next start on this connector"
-            self._change_session(zombie, sessions.superseded(zombie, event.at, event.received_at, reason))
+            self._change_session(zombie, sessions.superseded(zombie, event.at, event.received_at, _NO_STOP))
 
     def _updated(self, event: TransactionUpdated) -> None:
         if self.find_session(event.station, event.transaction_id) is None:
-            self._started(_unseen_start(event))
+            self._started(sessions.unseen_start(event))
         session = self.find_session(event.station, event.transaction_id)
         if session is None or not session.is_open:
             return
@@ -303,7 +330,10 @@ class Book:
     def _moved_to(self, session: Session, evse: int, event: TransactionUpdated) -> Session:
         """Authorised before it was plugged in: only now we hear where."""
         self._open.pop((session.station, session.evse), None)
-        self._bound_zombie(session.station, evse, event)
+        self._bound(self.open_session(session.station, evse), event)
+        left = self._connector(session.station, session.evse, session.connector)
+        if left.session_id == session.id:
+            self._change_connector(left, session_id=None)
         self._change_connector(self._connector(session.station, evse, session.connector), session_id=session.id)
         return replace(session, evse=evse)
 
@@ -331,18 +361,22 @@ class Book:
         """By transaction id; an id of 0 or below, which some chargers send, by connector or the one open session
         of the station with that token (field quirks 42 and 55)."""
         found = self.find_session(event.station, event.transaction_id)
-        if found is not None or not _is_placeholder(event.transaction_id):
+        if not sessions.is_placeholder(event.transaction_id) or (found is not None and found.is_open):
             return found
+        here = self.sessions.get(event.station, {}).values()
+        again = [s for s in here if (s.ended_at, s.meter_stop_wh) == (event.at, event.meter_stop_wh)]
+        if again:
+            return again[0]
         if event.evse is not None:
             return self.open_session(event.station, event.evse)
-        open_here = [s for s in self.sessions.get(event.station, {}).values() if s.is_open]
+        open_here = [s for s in here if s.is_open]
         same_token = [s for s in open_here if event.token and s.token == event.token]
         candidates = same_token or open_here
         return candidates[0] if len(candidates) == 1 else None
 
     def _sampled(self, event: MeterSampled) -> None:
         session = self.session_for(event)
-        if session is not None and event.at >= session.started_at:
+        if session is not None and not sessions.is_older(event, session.started_at):
             self._change_session(session, sessions.sampled(session, event))
         evse = session.evse if session is not None else event.evse
         if evse is not None:
@@ -352,7 +386,7 @@ class Book:
         power_w, register = event.values.get("power_w"), event.values.get("energy_import_wh")
         connector = self._connector_of_evse(event.station, evse, session)
         newest = connector.power_at or connector.register_at
-        if (power_w is None and register is None) or (newest is not None and event.at < newest):
+        if (power_w is None and register is None) or sessions.is_older(event, newest):
             return
         if session is not None and not session.is_open:
             power_w = 0.0  # repeated or queued readings after the stop do not make a flow
@@ -362,39 +396,3 @@ class Book:
         if register is not None:
             changes |= {"register_wh": round(register), "register_at": event.at}
         self._change_connector(connector, **changes)
-
-
-def _refined(status: ConnectorStatus, session: Session) -> ConnectorStatus:
-    """2.x says Occupied (mapped to Preparing) beside a transaction that already says more."""
-    if status is not ConnectorStatus.PREPARING:
-        return status
-    return _STATUS_OF_STATE.get(session.state, status)
-
-
-_STATUS_OF_STATE = {
-    SessionState.CHARGING: ConnectorStatus.CHARGING,
-    SessionState.SUSPENDED: ConnectorStatus.SUSPENDED_EV,
-    SessionState.FINISHING: ConnectorStatus.FINISHING,
-}
-
-
-def _unseen_start(event: TransactionUpdated) -> TransactionStarted:
-    return TransactionStarted(
-        station=event.station,
-        at=event.at,
-        received_at=event.received_at,
-        evse=event.evse or 0,
-        transaction_id=event.transaction_id,
-        token=event.token,
-        seq_no=event.seq_no,
-        offline=event.offline,
-        start_unknown=True,
-    )
-
-
-def _is_placeholder(transaction_id: str) -> bool:
-    try:
-        return int(transaction_id) <= 0
-    except ValueError:
-        return not transaction_id
-

@@ -139,9 +139,20 @@ class Intake:
         if event.token:
             decision = self.decide(event.token, event.received_at)
             event = replace(event, accepted=decision.is_accepted, cause=decision.cause)
+        known = None if event.transaction_id else self._resent(event)
+        if known is not None:
+            return replace(event, transaction_id=known.transaction_id, at=known.started_at)
         if not event.transaction_id:
             event = replace(event, transaction_id=self._transaction_id(event))
         return event
+
+    def _resent(self, event: TransactionStarted) -> Session | None:
+        """A start dated by our clock cannot be known by its time: it is by what it says while nothing has flowed."""
+        known = self.book.open_session(event.station, event.evse)
+        if known is None or event.at != event.received_at or event.meter_start_wh is None or known.energy_wh:
+            return None
+        said = (event.token, event.meter_start_wh)
+        return known if said == (known.token, known.meter_start_wh) else None
 
     def _transaction_id(self, event: TransactionStarted) -> str:
         """For OCPP 1.6, where we give the id: a hash of what the start says, so that the same start resent to any
@@ -156,10 +167,14 @@ class Intake:
         raise RuntimeError("a hundred transaction ids in a row are taken")  # 2^-3100: a broken hash
 
     def _priced(self, session: Session, now: datetime) -> Session:
-        tariff = self.tariffs.get(session.tariff) or self._tariff
+        tariff = self.tariffs.get(session.tariff) if session.tariff else self._tariff
+        if tariff is None:
+            return session  # its prices are not at hand: those of another version would be wrong for ever
         cost = str(total(tariff, max(0, session.energy_wh), session.duration_s(now)))
         session = replace(session, cost=cost, currency=tariff.currency, tariff=tariff.id)
-        self.book.sessions[session.station][session.id] = session
+        known = self.book.sessions[session.station]
+        if session.id in known:  # not yet forgotten
+            known[session.id] = session
         return session
 
 

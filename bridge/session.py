@@ -19,7 +19,15 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from bridge.events import ConnectorStatus, EnergySource, MeterSampled, TransactionEnded, TransactionStarted
+from bridge.events import (
+    ConnectorStatus,
+    EnergySource,
+    Event,
+    MeterSampled,
+    TransactionEnded,
+    TransactionStarted,
+    TransactionUpdated,
+)
 
 
 class SessionState(StrEnum):
@@ -117,11 +125,73 @@ def session_id(station: str, transaction_id: str, started_at: datetime) -> str:
     return hashlib.blake2b(key, digest_size=8).hexdigest()
 
 
+_SET_BACK = timedelta(seconds=60)
+_UNSEEN = "start not seen: already charging when first heard of"
+
+
+def is_older(event: Event, known_at: datetime | None) -> bool:
+    """Is it older than what is known? A known time that is still to come was told by a clock that ran ahead and has
+    been set right since: nothing is older than that."""
+    return known_at is not None and event.at < known_at <= event.received_at + _SET_BACK
+
+
+def is_placeholder(transaction_id: str) -> bool:
+    """Is it no id: absent, 0 or below (field quirk 42)?"""
+    try:
+        return int(transaction_id) <= 0
+    except ValueError:
+        return not transaction_id
+
+
+def unseen_start(event: TransactionUpdated) -> TransactionStarted:
+    """The start that an update of an unknown transaction stands for."""
+    return TransactionStarted(
+        station=event.station,
+        at=event.at,
+        received_at=event.received_at,
+        evse=event.evse or 0,
+        transaction_id=event.transaction_id,
+        token=event.token,
+        seq_no=event.seq_no,
+        offline=event.offline,
+        start_unknown=True,
+    )
+
+
+def is_start_of(session: Session, event: TransactionStarted) -> bool:
+    """Is it the start that was not seen, out of a queue?"""
+    return _UNSEEN in session.review and event.at <= session.started_at
+
+
+def start_learnt(session: Session, event: TransactionStarted) -> Session:
+    """The start came after its own updates: what it says stands, what was counted since is kept."""
+    changes: dict[str, Any] = {"started_at": event.at, "token": session.token or event.token}
+    changes["review"] = tuple(reason for reason in session.review if reason != _UNSEEN)
+    start_wh, first_wh = event.meter_start_wh, session.meter_start_wh
+    if start_wh is not None and first_wh is not None and 0 <= first_wh - start_wh <= _LEAP_WH:
+        changes |= {"meter_start_wh": start_wh, "energy_wh": session.energy_wh + first_wh - start_wh}
+    return replace(session, **changes)
+
+
+def refined(status: ConnectorStatus, session: Session) -> ConnectorStatus:
+    """2.x says Occupied (mapped to Preparing) beside a transaction that already says more."""
+    if status is not ConnectorStatus.PREPARING:
+        return status
+    return _STATUS_OF_STATE.get(session.state, status)
+
+
+_STATUS_OF_STATE = {
+    _C: ConnectorStatus.CHARGING,
+    _S: ConnectorStatus.SUSPENDED_EV,
+    _F: ConnectorStatus.FINISHING,
+}
+
+
 def opened(event: TransactionStarted) -> Session:
     """A session from its start."""
     review = () if event.accepted else (f"token not accepted: {event.cause}",)
     if event.start_unknown:
-        review = (*review, "start not seen: already charging when first heard of")
+        review = (*review, _UNSEEN)
     return Session(
         id=session_id(event.station, event.transaction_id, event.at),
         station=event.station,
@@ -156,7 +226,7 @@ def moved(session: Session, trigger: Trigger, at: datetime) -> Session:
 
 def sampled(session: Session, event: MeterSampled) -> Session:
     """Take in a reading. One older than the newest known changes nothing here (it is stored at its own time)."""
-    if not session.is_open or (session.sample_at is not None and event.at < session.sample_at):
+    if not session.is_open or is_older(event, session.sample_at):
         return session
     power_w, soc = event.values.get("power_w"), event.values.get("soc_percent")
     changes = _counted(session, event, power_w)
@@ -176,9 +246,11 @@ def _counted(session: Session, event: MeterSampled, power_w: float | None) -> di
     """What a reading changes about the energy, by the best witness there is."""
     register, counter = event.values.get("energy_import_wh"), event.values.get("session_energy_wh")
     if register is not None:
-        return _counted_by_register(session, round(register))
+        return _counted_by_register(session, round(register), event.at)
     if session.meter_last_wh is not None:
         return {}  # the register is the better witness; wait for its next word
+    if counter is not None and _is_leap(session, counter - session.energy_wh, event.at):
+        return {"review": _with_reason(session, "the charger's own count leapt during the session")}
     if counter is not None:
         energy_wh = max(session.energy_wh, round(counter))
         return {"energy_wh": energy_wh, "energy_source": EnergySource.SESSION_COUNTER}
@@ -187,15 +259,25 @@ def _counted(session: Session, event: MeterSampled, power_w: float | None) -> di
     return {}
 
 
-def _counted_by_register(session: Session, register_wh: int) -> dict[str, Any]:
+_LEAP_WH = 1_000_000  # no battery takes more at once: beyond it, and a megawatt all the time, it is no charging
+
+
+def _is_leap(session: Session, gained_wh: float, at: datetime) -> bool:
+    hours = max(0.0, (at - (session.sample_at or session.started_at)) / timedelta(hours=1))
+    return gained_wh > _LEAP_WH * (1 + hours)
+
+
+def _counted_by_register(session: Session, register_wh: int, at: datetime) -> dict[str, Any]:
     last, start, carried = session.meter_last_wh, session.meter_start_wh, session.energy_carried_wh
     changes: dict[str, Any] = {}
     if last is None or start is None:  # first register: what other witnesses counted so far is carried
         start, carried = register_wh, session.energy_wh
         changes = {"meter_start_wh": start, "energy_carried_wh": carried, "energy_source": EnergySource.REGISTER}
-    elif register_wh < last:  # it fell: meter reset, or a session-relative register (field quirk 35)
+    elif register_wh < last or _is_leap(session, register_wh - last, at):
+        # meter reset, a session-relative register (field quirk 35), another meter, or nonsense
         carried = session.energy_wh - (register_wh - start)
-        review = _with_reason(session, "register fell during the session")
+        how = "fell" if register_wh < last else "leapt"
+        review = _with_reason(session, f"register {how} during the session")
         changes = {"energy_carried_wh": carried, "review": review}
     changes["meter_last_wh"] = register_wh
     changes["energy_wh"] = carried + register_wh - start
@@ -206,7 +288,7 @@ def _counted_by_power(session: Session, at: datetime, power_w: float) -> dict[st
     integral = session.energy_integral_wh
     if session.sample_at is not None and session.power_w is not None:
         hours = (at - session.sample_at) / timedelta(hours=1)
-        integral += (session.power_w + power_w) / 2 * hours
+        integral += (session.power_w + power_w) / 2 * max(0.0, hours)
     return {
         "energy_integral_wh": integral,
         "energy_wh": round(integral),
@@ -227,10 +309,10 @@ def stopped(session: Session, event: TransactionEnded) -> Session:
         power_w=0.0,  # a flow ends with its session (field quirk 41)
         seq_no=event.seq_no if event.seq_no is not None else session.seq_no,
     )
-    return session if event.meter_stop_wh is None else _settled(session, event.meter_stop_wh)
+    return session if event.meter_stop_wh is None else _settled(session, event.meter_stop_wh, event.at)
 
 
-def _settled(session: Session, stop_wh: int) -> Session:
+def _settled(session: Session, stop_wh: int, at: datetime) -> Session:
     """Between the register's own difference and the one with resets carried, the plausible one is that
     nearest to what was counted on the way; a gap between them goes before a person."""
     if session.meter_start_wh is None:
@@ -242,6 +324,9 @@ def _settled(session: Session, stop_wh: int) -> Session:
     if energy_wh < 0:
         session = _for_review(session, "register at stop is below the one at start")
         energy_wh = counted
+    elif _is_leap(session, energy_wh - counted, at):
+        session = _for_review(session, "register at stop is beyond anything a car can take")
+        energy_wh = counted
     elif energy_wh < counted:
         session = _for_review(session, "register at stop is below an earlier reading")
     return replace(session, meter_stop_wh=stop_wh, meter_last_wh=stop_wh, energy_wh=energy_wh)
@@ -251,10 +336,11 @@ def superseded(session: Session, at: datetime, received_at: datetime, reason: st
     """Bound a session whose stop never came by what came next on its connector."""
     if not session.is_open:
         return session
-    session = moved(session, Trigger.SUPERSEDED, at)
+    ended_at = session.sample_at or session.started_at
+    session = moved(session, Trigger.SUPERSEDED, ended_at)
     return replace(
         _for_review(session, reason),
-        ended_at=session.sample_at or session.started_at,
+        ended_at=ended_at,
         stop_received_at=received_at,
         power_w=0.0,
     )

@@ -303,3 +303,83 @@ def test_a_status_of_ocpp_2_that_is_no_fault_ends_the_fault(scene: Scene) -> Non
 
 def test_a_device_event_about_something_else_is_no_fault(scene: Scene) -> None:
     assert scene.tell(DeviceEventNotified, 1, component="RCD", variable="Temperature", value="40", evse=1) == []
+
+
+# what goes wrong at night
+
+
+def test_a_clock_set_back_does_not_freeze_the_status_nor_the_power_nor_the_session(scene: Scene) -> None:
+    scene.start(3600, late_s=-3600)  # an hour ahead until it hears our time
+    scene.status(ConnectorStatus.FAULTED, 3601, late_s=-3600)
+    scene.tell(MeterSampled, 3602, late_s=-3600, evse=1, values={"power_w": 7000.0, "energy_import_wh": 1100.0})
+    scene.status(ConnectorStatus.CHARGING, 10)
+    scene.tell(MeterSampled, 11, evse=1, values={"power_w": 3000.0, "energy_import_wh": 1200.0})
+    assert scene.connector.status is ConnectorStatus.CHARGING
+    assert scene.connector.power_w == 3000.0
+    [session] = scene.sessions
+    assert (session.state, session.energy_wh) == (SessionState.CHARGING, 200)
+
+
+def test_quirk_42_a_stop_nobody_could_place_does_not_hide_the_next_one_with_the_same_placeholder(scene: Scene) -> None:
+    scene.tell(TransactionEnded, transaction_id="-1", meter_stop_wh=900)
+    scene.start(60)
+    scene.tell(TransactionEnded, 120, transaction_id="-1", meter_stop_wh=1500)
+    assert [session.state for session in scene.sessions] == [SessionState.ORPHANED, SessionState.ENDED]
+    assert scene.sessions[1].energy_wh == 500
+
+
+def test_quirk_42_a_stop_with_a_placeholder_sent_twice_ends_one_session(scene: Scene) -> None:
+    scene.start()
+    for _ in range(2):
+        scene.tell(TransactionEnded, 120, transaction_id="0", meter_stop_wh=1500)
+    assert [session.state for session in scene.sessions] == [SessionState.ENDED]
+
+
+def test_a_station_wide_meter_is_not_the_meter_of_a_session_that_has_no_place_yet(scene: Scene) -> None:
+    scene.start(evse=0, meter_start_wh=None)
+    scene.tell(MeterSampled, 10, evse=0, values={"energy_import_wh": 5_000_000.0})
+    scene.tell(MeterSampled, 20, evse=0, values={"energy_import_wh": 5_090_000.0})
+    assert scene.sessions[0].energy_wh == 0
+    assert scene.book.connectors["CP", 0, 1].register_wh == 5_090_000
+
+
+def test_a_session_that_learns_its_evse_leaves_the_station_itself(scene: Scene) -> None:
+    scene.start(evse=0)
+    scene.tell(TransactionUpdated, 5, transaction_id="7", evse=1)
+    assert scene.book.connectors["CP", 0, 1].session_id is None
+    assert scene.connector.session_id == scene.sessions[0].id
+
+
+def test_a_start_from_the_queue_does_not_bound_the_newer_session_under_way(scene: Scene) -> None:
+    scene.start(3600, transaction="8")
+    scene.start(0, transaction="7", late_s=3700)
+    live, old = scene.sessions
+    assert (live.transaction_id, live.state, old.state) == ("8", SessionState.PENDING, SessionState.ORPHANED)
+    assert scene.connector.session_id == live.id
+    scene.tell(MeterSampled, 3800, evse=1, values={"energy_import_wh": 1600.0})
+    scene.tell(TransactionEnded, 600, late_s=3300, transaction_id="7", meter_stop_wh=1400)
+    assert [(s.state, s.energy_wh) for s in scene.sessions] == [(SessionState.CHARGING, 600), (SessionState.ENDED, 400)]
+
+
+def test_a_start_that_comes_after_its_own_updates_is_the_same_session(scene: Scene) -> None:
+    scene.tell(TransactionUpdated, 60, transaction_id="T", evse=1)
+    scene.tell(MeterSampled, 61, transaction_id="T", evse=1, values={"energy_import_wh": 1500.0})
+    scene.start(0, transaction="T", late_s=62, offline=True)
+    [session] = scene.sessions
+    assert (session.started_at, session.token, session.energy_wh) == (BEGIN, "CARD", 500)
+
+
+def test_sessions_without_a_place_are_bounded(scene: Scene) -> None:
+    for number in range(300):
+        scene.start(number, transaction=str(number), evse=0)
+    assert len(scene.sessions) < 100
+    assert sum(session.is_open for session in scene.sessions) < 100
+
+
+def test_what_another_bridge_knew_is_written_down_here_too(scene: Scene) -> None:
+    scene.start()
+    other = Book("there")
+    other.adopt(scene.book.everything())
+    assert {key_of(snapshot) for snapshot in other.take_changed()} == {key_of(s) for s in scene.book.everything()}
+    other.adopt(scene.book.everything())
+    assert other.take_changed() == []

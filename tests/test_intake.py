@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ocpp_world import new_intake
+from msgspec.structs import replace
+from ocpp_world import TARIFF, new_intake
 
 from bridge import events as vocabulary
 from bridge.access import Directory, TokenEntry
@@ -72,7 +73,8 @@ def test_a_start_gets_an_id_that_fits_16_and_is_the_same_when_sent_again(road: R
     assert first.transaction_id == again.transaction_id
     assert 0 < int(first.transaction_id) < 2**31
     assert road.start(evse=2).transaction_id != first.transaction_id
-    assert road.start(NOW + timedelta(seconds=1)).transaction_id != first.transaction_id
+    later = NOW + timedelta(seconds=1)
+    assert road.start(later, later + timedelta(seconds=1)).transaction_id != first.transaction_id
 
 
 def test_another_bridge_gives_the_same_start_the_same_id(road: Road, tmp_path: Path) -> None:
@@ -174,3 +176,23 @@ def test_recovering_decides_nothing_anew(tmp_path: Path) -> None:
     intake.journal.close()
     session = next(iter(intake.book.sessions["CP"].values()))
     assert session.review == ("token not accepted: unknown token",)
+
+
+def test_a_session_keeps_its_tariff_when_the_bridge_starts_without_the_records(road: Road) -> None:
+    old = replace(TARIFF, id="old")
+    road.intake.tariffs = {"old": old}
+    road.intake._tariff = old
+    road.start()
+    [session] = [s for s in road.intake.take_changes(NOW) if isinstance(s, Session)]
+    assert session.tariff == "old"
+    road.intake.tariffs, road.intake._tariff = {TARIFF.id: TARIFF}, TARIFF  # a new price list; the records are away
+    road.tell(MeterSampled, NOW + timedelta(minutes=1), evse=1, values={"energy_import_wh": 2000.0})
+    [session] = [s for s in road.intake.take_changes(NOW) if isinstance(s, Session)]
+    assert (session.tariff, session.cost) == ("old", "0.00")
+
+
+def test_a_start_without_a_time_resent_is_the_same_session(road: Road) -> None:
+    first = road.start(datetime(1970, 1, 1, tzinfo=UTC), NOW)
+    again = road.start(datetime(1970, 1, 1, tzinfo=UTC), NOW + timedelta(seconds=30))
+    assert again.transaction_id == first.transaction_id
+    assert len(road.intake.book.sessions["CP"]) == 1

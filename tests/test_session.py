@@ -179,3 +179,20 @@ def test_state_of_charge_keeps_its_first_and_its_last_value() -> None:
 def test_a_refused_token_and_an_unseen_start_are_for_review() -> None:
     assert started(accepted=False, cause="unknown token").review == ("token not accepted: unknown token",)
     assert "start not seen" in started(start_unknown=True).review[0]
+
+
+def test_a_register_that_leaps_beyond_any_cable_is_not_billed() -> None:
+    session = sampled(started(), reading(60, energy_import_wh=1500.0))
+    session = sampled(session, reading(120, energy_import_wh=4_294_967_295.0))
+    session = sampled(session, reading(180, energy_import_wh=1700.0))
+    assert session.energy_wh == 500
+    assert any("register leapt" in reason for reason in session.review)
+    assert stopped(session, stop(240, 1800)).energy_wh == 600, "it counts on from there"
+    ended = stopped(session, stop(240, 4_294_967_295))
+    assert (ended.state, ended.energy_wh) == (SessionState.ENDED, 500)
+
+
+def test_a_session_that_is_superseded_did_not_charge_beyond_its_last_reading() -> None:
+    session = sampled(started(charging=True), reading(60, energy_import_wh=1500.0))
+    bounded = superseded(session, BEGIN + timedelta(days=3), BEGIN + timedelta(days=3), "next start")
+    assert bounded.charging_s == 60

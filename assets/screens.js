@@ -36,7 +36,7 @@
     ended: "Ended", orphaned: "No stop seen"
   };
   var OPEN = new Set(["pending", "charging", "suspended", "finishing"]);
-  var OLD_AFTER_S = 90;
+  var OLD_AFTER_S = 90, BRIDGE_OLD_AFTER_S = 15;
 
   function kw(watts) { return format.kw(watts, 1); }
   function kwh(wh) { return format.kwh(wh, 2); }
@@ -84,7 +84,7 @@
     var row = props.data;
     if (row.power_w === null || row.power_w === undefined) { return NONE; }
     var seconds = row.at ? feed.age(row.at) : 0;
-    var isOld = row.late || seconds > OLD_AFTER_S;
+    var isOld = row.late || seconds > OLD_AFTER_S || !!silence(segment(row.station));
     return element("span", { className: isOld ? "cell-old" : "" }, kw(row.power_w) + " kW",
       isOld ? element("span", null, "  " + (row.late ? "late" : format.span(seconds) + " old")) : null);
   };
@@ -110,7 +110,28 @@
     setCount("sessions", String(sessions), "");
     setCount("alarms", alarms ? (worst === 1 ? "◆ " : worst === 2 ? "▲ " : "● ") + alarms : "", alarms ? "abnormal p" + worst : "");
     var line = document.getElementById("feed-state");
-    if (line) { set(line, state.isLive ? "● live" : "feed gone"); line.classList.toggle("gone", !state.isLive); }
+    var gone = state.isLive ? goneBridge() : null;
+    if (line) {
+      set(line, !state.isLive ? "feed gone" : gone ? "◆ bridge " + feed.plain(gone.bridge, 12) + " gone, " + format.span(feed.age(gone.at)) : "● live");
+      line.classList.toggle("gone", !state.isLive || !!gone);
+    }
+  }
+  // a station or bridge as one level of a topic, as bridge/live.py quotes it
+  function segment(text) {
+    return encodeURIComponent(text).replace(/[!'()*]/g, function (c) { return "%" + c.charCodeAt(0).toString(16).toUpperCase(); });
+  }
+  // a bridge says every second that it lives
+  function isGone(bridge) { return bridge.is_up === false || feed.age(bridge.at) > BRIDGE_OLD_AFTER_S; }
+  function goneBridge() {
+    var gone = null;
+    feed.docs.forEach(function (doc, key) { if (key.startsWith("bridge/") && isGone(doc)) { gone = doc; } });
+    return gone;
+  }
+  // why nothing newer can come from a station: "" when it can
+  function silence(name) {
+    var station = feed.docs.get("station/" + name), bridge = station && feed.docs.get("bridge/" + segment(station.bridge || ""));
+    if (!station) { return ""; }
+    return !station.is_connected ? "Station offline" : bridge && isGone(bridge) ? "Its bridge does not answer" : "";
   }
   function isOpen(session) { return !!session && !session.ended_at && OPEN.has(session.state); }
   function setCount(name, text, kind) {
@@ -127,6 +148,18 @@
     var node = document.querySelector('[data-fact="' + name + '"] .value');
     if (node) { set(node, value); }
   }
+  // what the script keeps current and what the server wrote must be of the same moment
+  var lastEnergy = "", nextRefresh = 0;
+  function refreshSoon(session) {
+    var seen = session.id + " " + session.energy_wh, now = Date.now();
+    if (seen === lastEnergy || now < nextRefresh || !(window.dash_clientside && window.dash_clientside.set_props)) { return; }
+    lastEnergy = seen;
+    // a moment later, when the records have it too
+    setTimeout(function () {
+      if (document.getElementById("session-facts")) { window.dash_clientside.set_props("session-tick", { n_intervals: now }); }
+    }, 1200);
+    nextRefresh = now + 4000;
+  }
   function showSession() {
     var page = document.querySelector(".session-page[data-open='yes']");
     if (!page) { return; }
@@ -135,6 +168,7 @@
     if (session) {
       setFact("energy", kwh(session.energy_wh));
       setFact("cost", format.money(session.cost, session.currency));
+      refreshSoon(session);
       if (session.soc_percent !== undefined) { setFact("soc", String(Math.round(session.soc_percent))); }
       if (!view.is_late && view.power_w !== undefined) { setFact("power", kw(view.power_w)); }
       if (!isOpen(session)) { page.dataset.open = "over"; setTimeout(function () { location.reload(); }, 2500); }
@@ -146,9 +180,10 @@
     var chip = document.querySelector('[data-chip="age"]');
     var at = receivedAt || (chip && chip.dataset.at);
     if (!chip || !at) { return; }
-    var seconds = feed.age(at), isOld = seconds > OLD_AFTER_S;
+    var why = silence(document.querySelector(".session-page").dataset.connector.split("/")[1]);
+    var seconds = feed.age(at), isOld = !!why || seconds > OLD_AFTER_S;
     chip.className = "chip" + (isLate || isOld ? " stale" : "");
-    set(chip, isLate ? "Late value, received " + format.span(seconds) + " ago"
+    set(chip, why ? why + ", last value " + format.span(seconds) + " old" : isLate ? "Late value, received " + format.span(seconds) + " ago"
       : isOld ? "Last value " + format.span(seconds) + " old" : "Live, " + format.span(seconds) + " old");
     var power = document.querySelector('[data-fact="power"]');
     if (power) { power.classList.toggle("old", isLate || isOld); }
@@ -200,6 +235,14 @@
     if (change.add.length + change.update.length + change.remove.length) { api.applyTransactionAsync(change); }
   }
 
+  // on a phone the power stands beside the place and its state, the rest a swipe away
+  var narrowed = null;
+  function narrow(api) {
+    if (innerWidth > 600 || narrowed === api) { return; }
+    narrowed = api;
+    api.applyColumnState({ state: [{ colId: "name", flex: null, width: 150 }, { colId: "state", width: 112 }, { colId: "power_w", width: 104 }] });
+  }
+
   // ---- once a second, on this page's own clock
 
   function everySecond() {
@@ -207,7 +250,7 @@
     showCounts();
     flushRows();
     var api = livePage() && gridApi();
-    if (api) { api.refreshCells({ columns: ["seconds", "power_w"], force: true, suppressFlash: true }); }
+    if (api) { narrow(api); api.refreshCells({ columns: ["seconds", "power_w"], force: true, suppressFlash: true }); }
   }
 
   // a refresh draws these anew: what a person opened stays open

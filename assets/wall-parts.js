@@ -161,7 +161,7 @@
     }
     return { node: node, tick: function () { shown.forEach(function (row) { row.tick(row.alarm); }); }, fit: fit, show: function (alarms) {
       const fresh = alarms.filter(function (a) { return a.state === "unacknowledged"; }).length;
-      set(count, alarms.length ? fresh + " new, " + (alarms.length - fresh) + " seen" : "");
+      set(count, alarms.length ? fresh + " new, " + alarms.length + " open" : "");
       calm.hidden = alarms.length > 0;
       const top = alarms.slice(0, LONGEST), keep = new Set(top.map(function (a) { return a.id; }));
       shown.forEach(function (row, id) { if (!keep.has(id)) { row.node.remove(); shown.delete(id); } });
@@ -207,7 +207,7 @@
   function endWords(session) {
     if (session.state === "orphaned") { return ["no stop seen", true]; }
     if (session.needs_review) { return ["to review", true]; }
-    if (!CLEAN.has(session.stop_reason || "")) { return [window.chargewatch.plain(session.stop_reason, 22), true]; }
+    if (!CLEAN.has(session.stop_reason || "")) { return [session.stop_reason === "Other" ? "interrupted" : window.chargewatch.plain(session.stop_reason, 22), true]; }
     return [session.stop_reason === "Remote" ? "stopped remotely" : session.stop_reason === "EVDisconnected" ? "unplugged" : "completed", false];
   }
   function overRow() {

@@ -42,6 +42,7 @@
       if (site.place) { node.title = cw.plain(site.name + ", " + site.place, 120); }
       const full = Math.max(site.rated_w || 0, site.limit_w || 0) || 1;
       mark.hidden = !site.limit_w;
+      fill.hidden = full === 1;  // what the site can take is not known: no share to show
       if (site.limit_w) { mark.style.left = "calc(" + (site.limit_w / full * 100).toFixed(1) + "% - .2rem)"; }
       site.tiles.forEach(function (tile) {
         const part = buildTile(tile);

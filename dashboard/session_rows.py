@@ -80,7 +80,7 @@ def columns(is_open: bool) -> list[dict[str, Any]]:
         "cellRenderer": "CwPlace",
     }
     state = {"field": "state", "headerName": "State", "width": 142, "cellRenderer": "CwState"}
-    power = _number("power_w", "Power", 150, "cwKw(params)", cellRenderer="CwPower")
+    power = _number("power_w", "Power", 178, "cwKw(params)", cellRenderer="CwPower")
     when = {"field": "ended", "headerName": "Ended", "width": 150, "valueFormatter": {"function": "cwWhen(params)"}}
     if not is_open:
         when |= {"type": "rightAligned"}

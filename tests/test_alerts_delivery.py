@@ -129,7 +129,7 @@ def test_an_alarm_arrives_as_plain_text_with_its_id_and_what_to_do(records: Reco
         assert round_at(records, channels) == 0
     assert sorted(inbox.recipients) == [["night@example.org"], ["ops@example.org"]]
     mail = inbox.mails[0]
-    assert mail["Subject"] == "P1 Ground fault at North 1, EVSE 1, connector 1"
+    assert mail["Subject"] == "P1 Ground fault at North 1, connector 1"
     assert mail["From"].endswith("<watch@example.org>") or mail["From"] == "watch@example.org"
     assert mail[ID_HEADER].startswith("edge-")
     assert mail.get_content_type() == "text/plain"
@@ -218,7 +218,7 @@ def test_a_webhook_gets_the_words_and_the_id(records: Records, hook: Hook) -> No
     assert round_at(records, channels) == 1
     ((headers, body),) = hook.posts
     assert headers[ID_HEADER] == Outbox(records).parcels()[0].key
-    assert body["title"] == "P1 Ground fault at CP1, EVSE 1, connector 1"
+    assert body["title"] == "P1 Ground fault at CP1, connector 1"
     assert body["type"] == "failure"
     assert "Cause:" in body["message"]
 

@@ -134,7 +134,7 @@ def test_a_condition_that_comes_back_unseen_raises_the_same_alarm_again_and_says
     (alarm,) = store.open_alarms()
     assert (alarm.state, alarm.priority, alarm.cleared_at) == (AlarmState.UNACKNOWLEDGED, 1, None)
     assert [e.new for e in store.edges(alarm.id)] == ["unacknowledged", "returned", "unacknowledged"]
-    assert subjects(records) == ["P1 Ground fault at CP1, EVSE 1, connector 1"] * 2
+    assert subjects(records) == ["P1 Ground fault at CP1, connector 1"] * 2
 
 
 def test_acknowledging_twice_keeps_the_first_and_a_number_nobody_has_is_an_error(
@@ -160,7 +160,7 @@ def test_a_session_that_ends_is_told_once_also_when_it_arrives_out_of_order(
     write(records, session("early", ended=ago(minutes=20)))  # another bridge was cut off
     evaluator.tick()
     started(records, clock).tick()
-    assert subjects(records) == ["Charging complete at CP1, EVSE 1: 12.34 kWh, 6.05 EUR"] * 2
+    assert subjects(records) == ["Charging complete at CP1, connector 1: 12.34 kWh, 6.05 EUR"] * 2
 
 
 def test_an_interrupted_session_is_an_alarm_that_is_over_and_waits_to_be_seen(

@@ -160,7 +160,7 @@ def test_a_charger_s_session_reaches_influxdb_rest_and_an_inbox_in_the_composed_
     wait_for(lambda: place.inbox.mails, place.tail, 20)
     mail = place.inbox.mails[0]
     assert place.inbox.recipients[0] == ["shift@example.org"]
-    assert mail["subject"] == "Charging complete at CP-1, EVSE 1: 11.00 kWh, 5.39 EUR"
+    assert mail["subject"] == "Charging complete at CP-1, connector 1: 11.00 kWh, 5.39 EUR"
     for name in OURS:
         assert place.is_ready(name), place.tail()
 

@@ -21,7 +21,17 @@ from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 from screens_world import DELIVERED_WH, ENDED, EVIL, LIVE, NOW, ORPHAN, PASSWORD, SILENT, STARTED, World, seeded_world
 from werkzeug.serving import make_server
 
-from bridge.live import AlarmView, ConnectorView, SessionView, alarm_topic, connector_topic
+from bridge.live import (
+    AlarmView,
+    BridgeView,
+    ConnectorView,
+    SessionView,
+    StationView,
+    alarm_topic,
+    bridge_topic,
+    connector_topic,
+    station_topic,
+)
 from bridge.settings import Mqtt
 from dashboard.live import Hub
 
@@ -276,6 +286,28 @@ def test_a_figure_follows_the_feed(open_page: Callable[..., Watched], screen: Sc
     screen.publish(connector_topic("AIR-02", 1, 1), connector(31_250.0))
     expect(page.locator("[data-fact=power] .value")).to_have_text("31.3", timeout=10_000)
     expect(page.locator("[data-chip=age]")).to_contain_text("Live, ")
+    assert watched.wrong == []
+
+
+def test_nothing_is_called_live_while_its_bridge_or_station_is_gone(
+    open_page: Callable[..., Watched], screen: Screen
+) -> None:
+    watched = open_page()
+    page = show(watched, screen, PAGES["live session"])
+    chip, feed = page.locator("[data-chip=age]"), page.locator("#feed-state")
+    screen.publish(connector_topic("AIR-02", 1, 1), connector())
+    screen.publish(station_topic("AIR-02"), StationView(station="AIR-02", bridge="b'1", is_connected=True))
+    screen.publish(bridge_topic("b'1"), BridgeView(bridge="b'1", at=CLOCK()))
+    expect(chip).to_contain_text("Live, ", timeout=10_000)
+    screen.publish(bridge_topic("b'1"), BridgeView(bridge="b'1", is_up=False, at=CLOCK()))
+    expect(chip).to_contain_text("Its bridge does not answer, last value", timeout=10_000)
+    expect(feed).to_contain_text("bridge b'1 gone")
+    screen.publish(bridge_topic("b'1"), None)
+    screen.publish(station_topic("AIR-02"), StationView(station="AIR-02", bridge="b'1"))
+    expect(chip).to_contain_text("Station offline, last value", timeout=10_000)
+    expect(feed).to_have_text("● live")
+    screen.publish(station_topic("AIR-02"), None)
+    expect(chip).to_contain_text("Live, ", timeout=10_000)
     assert watched.wrong == []
 
 

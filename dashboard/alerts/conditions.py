@@ -170,7 +170,10 @@ def _station_texts(station: StationFact) -> dict[str, str]:
 
 
 def _place(fault: FaultFact) -> str:
-    return "the station" if fault.evse == 0 else f"EVSE {fault.evse}, connector {fault.connector}"
+    """As the pages number them: an EVSE with one outlet is called by its own number."""
+    if fault.evse == 0:
+        return "the station"
+    return f"connector {fault.evse}" if fault.connector <= 1 else f"EVSE {fault.evse}, connector {fault.connector}"
 
 
 def _ended(end: EndFact, names: dict[str, str]) -> Finding:

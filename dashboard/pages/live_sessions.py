@@ -152,7 +152,7 @@ def _grid(asked: Asked, rows: list[dict[str, Any]]) -> Child:
             getRowId="params.data.id",
             className="",
             dashGridOptions=session_rows.options(is_tall),
-            style={"height": "calc(100vh - 150px)", "minHeight": "320px"} if is_tall else {"height": None},
+            style={"height": "calc(100vh - 158px)", "minHeight": "320px"} if is_tall else {"height": None},
         ),
         className="grid-card",
     )

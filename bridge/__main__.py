@@ -23,7 +23,7 @@ from bridge.commander import Commander
 from bridge.events import StationDisconnected, to_us, utc_now
 from bridge.health import HealthServer, serve_health
 from bridge.intake import Frame, Intake, state_rows
-from bridge.journal import Journal
+from bridge.journal import Journal, JournalError
 from bridge.live import BridgeView, bridge_topic
 from bridge.logs import configure_logs
 from bridge.mqtt.client import MqttChargers
@@ -33,13 +33,14 @@ from bridge.projections import RecordsProjection, Runner, TelemetryProjection
 from bridge.publisher import Publisher, last_will
 from bridge.settings import Settings, Unknown
 from bridge.snapshots import Snapshot, key_of
-from bridge.stores.handover import keep_tariff, snapshots, stations_elsewhere
+from bridge.stores.handover import keep_tariff, snapshots, stations_elsewhere, stations_held
 from bridge.stores.opening import open_telemetry
 from bridge.stores.people import pepper
 from bridge.stores.records import Records, RecordsUnavailable
 
 _log = structlog.get_logger("bridge")
 _DIRECTORY = "directory"  # the last copy of who may come in, kept beside the journal
+_TARIFFS = "tariffs"  # and of all tariff versions that sessions rest on
 _TICK_S = 0.1
 _CHECKPOINT_S = 1.0
 _BEAT_S = 15.0
@@ -127,9 +128,11 @@ class Bridge:
         if applied:
             _log.info("entries behind the checkpoint applied again", entries=applied)
         self._intake.directory = self._kept_directory()
+        self._intake.tariffs = {**self._intake.tariffs, **self._kept_tariffs()}
         with contextlib.suppress(RecordsUnavailable):
             self._records.migrate()
             self._read_records()
+            self._take_back()
         gc.collect()
         gc.freeze()  # what lives as long as the process is never scanned again
         gc.set_threshold(200_000, 50, 1000)  # the collector makes the tail of the reply times
@@ -150,7 +153,8 @@ class Bridge:
     async def _shut_down(self, health: HealthServer) -> None:
         await self._ocpp.stop(2.0)
         await self._mqtt.stop()
-        self._disconnect_all("bridge stopped")
+        with contextlib.suppress(JournalError):  # it is the reason why we stop
+            self._disconnect_all("bridge stopped")
         self._hand_out()
         self._checkpoint()
         await asyncio.to_thread(self._journal.close)
@@ -231,12 +235,23 @@ class Bridge:
         if directory != self._intake.directory:
             self._intake.directory = directory
             self._journal.keep(_DIRECTORY, msgspec.msgpack.encode(directory))
-        self._intake.tariffs = keep_tariff(self._records, self._tariff)
+        tariffs = self._intake.tariffs = keep_tariff(self._records, self._tariff)
+        if tariffs != self._kept_tariffs():
+            self._journal.keep(_TARIFFS, msgspec.msgpack.encode(tariffs))
         self._elsewhere = stations_elsewhere(self._records, self._name)
 
     def _kept_directory(self) -> Directory:
         kept = self._journal.kept(_DIRECTORY)
         return Directory() if kept is None else msgspec.msgpack.decode(kept, type=Directory)
+
+    def _kept_tariffs(self) -> dict[str, Tariff]:
+        kept = self._journal.kept(_TARIFFS)
+        return {} if kept is None else msgspec.msgpack.decode(kept, type=dict[str, Tariff])
+
+    def _take_back(self) -> None:
+        """After the loss of the journal go on from the records: they would refuse revisions that begin anew."""
+        for station in stations_held(self._records, self._name) - self._book.stations.keys():
+            self._book.adopt(snapshots(self._records, station))
 
     async def _expire(self) -> None:
         await asyncio.to_thread(self._expire_now)
@@ -258,9 +273,11 @@ class Bridge:
         if station not in self._elsewhere:
             return
         try:
-            self._book.restore(snapshots(self._records, station))
+            found = snapshots(self._records, station)
         except RecordsUnavailable as error:
             _log.warning("cannot ask the records about a station's past", station=station, error=str(error))
+        else:
+            self._loop.call_soon_threadsafe(self._book.adopt, found)  # the book belongs to the loop
 
     def _describe(self) -> BridgeView:
         now = utc_now()

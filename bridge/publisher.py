@@ -119,9 +119,10 @@ class LiveState:
 
     def _put_connector(self, key: str, connector: Connector) -> Connector:
         before = self._connectors.get(key)
-        if before is not None and before.session_id and before.session_id != connector.session_id:
-            self._sessions.pop(before.session_id, None)
-            self._connector_of_session.pop(before.session_id, None)
+        left = before.session_id if before is not None else None
+        if left and left != connector.session_id and self._connector_of_session.get(left) == key:  # not moved on
+            self._sessions.pop(left, None)
+            del self._connector_of_session[left]
         if connector.session_id:
             self._connector_of_session[connector.session_id] = key
         self._connectors[key] = connector
@@ -184,7 +185,9 @@ class Publisher:
 
     def _run(self) -> None:
         said_at = 0.0
-        while not self._stopping.wait(self._every_s):
+        is_last = False
+        while not is_last:
+            is_last = self._stopping.wait(self._every_s)
             try:
                 said_at = self._tick(said_at)
             except Exception:

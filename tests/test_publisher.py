@@ -19,8 +19,10 @@ from bridge.command_bus import Answer, CommandClient, CommandOutcome, Request
 from bridge.commander import Commander
 from bridge.events import ConnectorStatus, MeterSampled, StationConnected, StatusChanged
 from bridge.live import ROOT, BridgeView, ConnectorView, StationView, bridge_topic, connector_topic, station_topic
-from bridge.publisher import Publisher, last_will
+from bridge.publisher import LiveState, Publisher, last_will
+from bridge.session import Session
 from bridge.settings import Mqtt
+from bridge.snapshots import Connector
 
 
 class Listener:
@@ -108,6 +110,39 @@ def test_everything_is_published_again_when_the_broker_has_forgotten(road: Road,
         listener.client.stop()
         publisher.stop()
         broker.stop()
+
+
+class Notebook(BrokerClient):
+    """Notes what would be published."""
+
+    def __init__(self) -> None:
+        super().__init__(Mqtt(), "notebook")
+        self.topics: list[str] = []
+
+    def publish(self, topic: str, body: bytes, retain: bool = False, qos: int = 0) -> None:
+        self.topics.append(topic)
+
+
+def test_what_was_offered_last_is_published_before_the_end(road: Road) -> None:
+    broker = Notebook()
+    publisher = Publisher(broker, "bridge", lambda: BridgeView(bridge="bridge", at=NOW), every_s=5.0)
+    publisher.start()
+    road.tell(StationConnected(station="CP-1", at=NOW, received_at=NOW, address="", protocol="ocpp1.6"))
+    publisher.offer(road.changes())
+    publisher.stop()
+    assert broker.topics[0] == station_topic("CP-1")
+    assert broker.topics[-1] == bridge_topic("bridge")
+
+
+def test_a_session_that_moves_between_connectors_stays_with_the_later_one() -> None:
+    session = Session(id="s", station="CP", evse=0, transaction_id="7", started_at=NOW, start_received_at=NOW)
+    state = LiveState()
+    state.take([Connector(station="CP", evse=0, session_id="s"), session])
+    here, left = Connector(station="CP", evse=1, session_id="s"), Connector(station="CP", evse=0)
+    state.take([here, left, session])
+    documents = state.take([session])
+    assert list(documents) == [connector_topic("CP", 1, 1)]
+    assert b'"session"' in documents[connector_topic("CP", 1, 1)]
 
 
 class OneStation:

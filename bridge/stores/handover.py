@@ -41,6 +41,13 @@ def stations_elsewhere(records: Records, bridge: str) -> frozenset[str]:
         return frozenset(connection.execute(held).scalars())
 
 
+def stations_held(records: Records, bridge: str) -> frozenset[str]:
+    """Stations last held by this bridge. Raises RecordsUnavailable."""
+    held = sa.select(tables.stations.c.id).where(tables.stations.c.bridge == bridge)
+    with records.reading() as connection:
+        return frozenset(connection.execute(held).scalars())
+
+
 def _as(kind: type[Any], row: Any) -> Any:
     known = row._mapping
     fields = {name: known[name] for name in kind.__struct_fields__ if name in known}

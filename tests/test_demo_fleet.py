@@ -175,7 +175,7 @@ def test_the_past_in_the_stores_adds_up(records: Records, tmp_path: Path) -> Non
     for session in sessions:
         assert session.energy_wh == (session.meter_stop_wh or 0) - (session.meter_start_wh or 0)
         assert Decimal(session.cost) == round(Decimal(session.energy_wh) * Decimal("0.00049") + Decimal("1e-9"), 2)
-    flowing = [session for session in sessions if session.energy_wh > 50]
+    flowing = [session for session in sessions if session.energy_wh > 0 and session.duration_s(NOW) > 0]
     assert len(flowing) > 40
     for session in flowing:
         assert 0 < session.charging_s <= session.duration_s(NOW)

@@ -157,7 +157,7 @@ def _session(past: _Past, id: str, began: Began, stopped: Stopped, samples: list
     energy_wh = stopped.reading.register_wh - began.reading.register_wh
     duration_s = int((end - start) / timedelta(seconds=1))
     socs = [sample.values["soc_percent"] for sample in samples if "soc_percent" in sample.values]
-    flow = _flow(samples)
+    flow = _flow(samples, duration_s)
     return Session(
         id=id,
         station=past.station,
@@ -178,7 +178,7 @@ def _session(past: _Past, id: str, began: Began, stopped: Stopped, samples: list
         soc_percent=socs[-1] if socs else None,
         sample_at=end,
         sample_received_at=end,
-        charging_s=min(duration_s, flow.seconds),
+        charging_s=flow.seconds,
         cost=str(total(past.tariff, energy_wh, duration_s)),
         currency=past.tariff.currency,
         tariff=past.tariff.id,
@@ -192,7 +192,7 @@ class _Flow(NamedTuple):
     most_w: float
 
 
-def _flow(samples: list[Sample]) -> _Flow:
+def _flow(samples: list[Sample], duration_s: int) -> _Flow:
     """How long the register moved, and the highest power: no less than the mean over that time."""
     flowed_s, energy_wh = 0.0, 0.0
     for before, after in pairwise(samples):
@@ -200,7 +200,7 @@ def _flow(samples: list[Sample]) -> _Flow:
         if moved_wh > 0:
             flowed_s += (after.at - before.at).total_seconds()
             energy_wh += moved_wh
-    seconds = math.ceil(flowed_s)
+    seconds = min(duration_s, math.ceil(flowed_s))
     mean_w = energy_wh * 3600 / seconds if seconds else 0.0
     return _Flow(seconds, float(math.ceil(max(mean_w, *(sample.values["power_w"] for sample in samples)))))
 

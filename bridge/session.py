@@ -126,6 +126,7 @@ def session_id(station: str, transaction_id: str, started_at: datetime) -> str:
 
 
 _SET_BACK = timedelta(seconds=60)
+_WEEK = timedelta(days=7)
 _UNSEEN = "start not seen: already charging when first heard of"
 
 
@@ -300,16 +301,25 @@ def stopped(session: Session, event: TransactionEnded) -> Session:
     """Close by the transaction's own stop. A stop sent twice changes nothing."""
     if session.state is SessionState.ENDED:
         return session
-    session = moved(session, Trigger.STOPPED, event.at)
+    ended_at = max(_end_of(session, event), session.started_at)
+    session = moved(session, Trigger.STOPPED, ended_at)
+    if ended_at - session.started_at > _WEEK:
+        session = _for_review(session, "longer than a week: was the charger's clock right?")
     session = replace(
         session,
-        ended_at=max(event.at, session.started_at),
+        ended_at=ended_at,
         stop_received_at=event.received_at,
         stop_reason=event.stop_reason or session.stop_reason,
         power_w=0.0,  # a flow ends with its session (field quirk 41)
         seq_no=event.seq_no if event.seq_no is not None else session.seq_no,
     )
     return session if event.meter_stop_wh is None else _settled(session, event.meter_stop_wh, event.at)
+
+
+def _end_of(session: Session, event: TransactionEnded) -> datetime:
+    """A stop cannot be later than we heard it, unless its clock ran ahead at the start as well."""
+    was_ahead = session.started_at > session.start_received_at + _SET_BACK
+    return event.at if was_ahead else min(event.at, event.received_at + _SET_BACK)
 
 
 def _settled(session: Session, stop_wh: int, at: datetime) -> Session:

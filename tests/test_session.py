@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bridge.events import EnergySource, MeterSampled, TransactionEnded, TransactionStarted
 from bridge.session import (
@@ -196,3 +197,16 @@ def test_a_session_that_is_superseded_did_not_charge_beyond_its_last_reading() -
     session = sampled(started(charging=True), reading(60, energy_import_wh=1500.0))
     bounded = superseded(session, BEGIN + timedelta(days=3), BEGIN + timedelta(days=3), "next start")
     assert bounded.charging_s == 60
+
+
+def test_a_stop_by_a_clock_that_runs_ahead_ends_when_we_heard_it() -> None:
+    heard = at(600)
+    ended = stopped(started(), replace(stop(0, 1500), at=heard + timedelta(hours=20), received_at=heard))
+    assert 600 <= ended.duration_s(heard) <= 660
+    both = started(received_at=BEGIN - timedelta(hours=20))
+    ended = stopped(both, replace(stop(600, 1500), received_at=heard - timedelta(hours=20)))
+    assert ended.duration_s(heard) == 600, "ahead at both ends: its own difference is right"
+
+
+def test_a_session_of_weeks_goes_before_a_person() -> None:
+    assert stopped(started(), stop(8 * 86_400, 1500)).review == ("longer than a week: was the charger's clock right?",)

@@ -79,8 +79,18 @@ class Feed:
             return False
         if self._sweep_at is not None:
             self._seen.add(key)
-        self.put(key, document)
+        self.put(key, self._dated(key, document))
         return True
+
+    def _dated(self, key: str, document: bytes) -> bytes:
+        """A last will says when its client connected; what was heard since says better when it went."""
+        kind, known = _kind(key), self._documents.get(key)
+        if not document or known is None or not (kind is BridgeView or kind is AlertsView):
+            return document
+        will, heard = msgspec.json.decode(document, type=kind), msgspec.json.decode(known, type=kind)
+        if will.is_up or will.at is None or heard.at is None or will.at >= heard.at:
+            return document
+        return msgspec.json.encode(msgspec.structs.replace(will, at=heard.at))
 
     def put(self, key: str, document: bytes) -> None:
         """Set a document that is ours, or one already checked; ``b""`` removes it."""

@@ -17,7 +17,17 @@ import pytest
 import servers
 from paho.mqtt.enums import CallbackAPIVersion
 
-from bridge.live import ROOT, AlarmView, ConnectorView, StationView, alarm_topic, connector_topic, station_topic
+from bridge.live import (
+    ROOT,
+    AlarmView,
+    BridgeView,
+    ConnectorView,
+    StationView,
+    alarm_topic,
+    bridge_topic,
+    connector_topic,
+    station_topic,
+)
 from bridge.session import Session, SessionState
 from bridge.settings import Mqtt
 from bridge.stores.records import Records, Site
@@ -62,6 +72,14 @@ def test_a_frame_holds_what_changed_once(feed: Feed) -> None:
     assert offer(feed, station_topic("A/B"), view)
     assert docs(feed.frame(NOW)) == {"station/A%2FB": {"station": "A/B", "is_connected": True}}
     assert feed.frame(NOW) is None
+
+
+def test_a_last_will_is_dated_by_what_was_heard_last(feed: Feed) -> None:
+    offer(feed, bridge_topic("b"), BridgeView(bridge="b", at=NOW))
+    offer(feed, bridge_topic("b"), BridgeView(bridge="b", is_up=False, at=OLD))
+    gone = docs(feed.frame(NOW))["bridge/b"]
+    assert isinstance(gone, dict)
+    assert (gone["is_up"], gone["at"]) == (False, "2026-11-23T14:32:07Z")
 
 
 def test_the_same_document_again_is_no_change(feed: Feed) -> None:

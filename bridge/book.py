@@ -288,6 +288,8 @@ class Book:
         if session.id in self.sessions.get(event.station, {}):
             return  # the same start, resent (field quirk 45)
         known = self.find_session(event.station, event.transaction_id)
+        if known is not None and sessions.is_resent(known, event):
+            return
         if known is not None and sessions.is_start_of(known, event):
             self._change_session(known, sessions.start_learnt(known, event))
             return

@@ -159,6 +159,12 @@ def unseen_start(event: TransactionUpdated) -> TransactionStarted:
     )
 
 
+def is_resent(session: Session, event: TransactionStarted) -> bool:
+    """Is it the open session's own start again, known by its number because our clock dated it?"""
+    is_same_number = event.seq_no is not None and event.seq_no == session.seq_no
+    return session.is_open and event.at == event.received_at and is_same_number
+
+
 def is_start_of(session: Session, event: TransactionStarted) -> bool:
     """Is it the start that was not seen, out of a queue?"""
     return _UNSEEN in session.review and event.at <= session.started_at

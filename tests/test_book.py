@@ -383,3 +383,12 @@ def test_what_another_bridge_knew_is_written_down_here_too(scene: Scene) -> None
     assert {key_of(snapshot) for snapshot in other.take_changed()} == {key_of(s) for s in scene.book.everything()}
     other.adopt(scene.book.everything())
     assert other.take_changed() == []
+
+
+def test_a_start_of_ocpp_2_without_a_time_resent_is_the_same_session(scene: Scene) -> None:
+    scene.start(transaction="T", seq_no=0)
+    scene.start(30, transaction="T", seq_no=0)
+    assert len(scene.sessions) == 1
+    scene.tell(TransactionUpdated, 40, transaction_id="T", evse=1, seq_no=1)
+    scene.start(50, transaction="T", seq_no=0)
+    assert len(scene.sessions) == 2, "the station counts anew: another transaction under an old id"

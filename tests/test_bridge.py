@@ -6,7 +6,7 @@ import asyncio
 import gc
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from bridge.journal import StateRow
 from bridge.session import Session
 from bridge.settings import Admin, Billing, Journal, Mqtt, Ocpp, Settings, Telemetry
 from bridge.settings import Records as RecordsSection
-from bridge.snapshots import Station
+from bridge.snapshots import Snapshot, Station
 from bridge.stores.records import Records
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -102,7 +102,12 @@ def test_the_past_of_a_station_is_taken_in_on_the_loop_and_kept_here(tmp_path: P
         bridge = await prepared(settings_of(tmp_path, tmp_path / "records.db"))
         threads: list[int] = []
         adopt = bridge._book.adopt
-        bridge._book.adopt = lambda found: (threads.append(threading.get_ident()), adopt(found))[1]  # type: ignore[method-assign]
+
+        def watched(found: Iterable[Snapshot]) -> None:
+            threads.append(threading.get_ident())
+            adopt(found)
+
+        bridge._book.adopt = watched  # type: ignore[method-assign]
         await asyncio.to_thread(bridge._adopt, "CP")
         assert threads == [threading.get_ident()]
         assert {type(snapshot) for snapshot in bridge._book.take_changed()} == {Station, Session}

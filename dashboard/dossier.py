@@ -125,7 +125,7 @@ def _series(found: Services, session: Session, now: datetime) -> tuple[Sequence[
         frames = _frames(found, session.station, start, end)
     except StoreUnavailable:
         return [], [], 0, True
-    own = [item for item in occurrences if concerns(item, session.evse, session.transaction_id)]
+    own = [item for item in occurrences if concerns(item, session.evse, session.transaction_id, session.token)]
     samples = [s for s in samples if s.session_id in ("", session.id)]
     return samples, happenings(own, frames, samples[-1] if samples else None), len(frames), False
 

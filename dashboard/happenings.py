@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from bridge.access import normalise_token
 from bridge.live import mask
 from bridge.stores.telemetry import FrameRow, Occurrence, Sample
 from dashboard.formats import kw, percent, plain
@@ -56,9 +57,12 @@ def happenings(
     return told
 
 
-def concerns(occurrence: Occurrence, evse: int, transaction_id: str) -> bool:
-    """Is it about this transaction, this EVSE or the station as a whole?"""
+def concerns(occurrence: Occurrence, evse: int, transaction_id: str, token: str) -> bool:
+    """Is it about this transaction, this EVSE or the station as a whole? A card is shown to the station, before it is
+    said for which EVSE: only the session's own is its business."""
     body = _body(occurrence)
+    if occurrence.kind == "TokenPresented":
+        return normalise_token(str(body.get("token", ""))) == normalise_token(token)
     named = body.get("transaction_id") or ""
     return named == transaction_id if named else occurrence.evse in (0, evse)
 

@@ -329,15 +329,17 @@ def test_hostile_words_stay_words() -> None:
 
 
 def test_only_what_concerns_the_session_is_told() -> None:
-    def about(evse: int, **body: object) -> bool:
-        item = Occurrence("X", evse, START, START, "K", "", msgspec.json.encode(body).decode())
-        return concerns(item, 1, "77")
+    def about(evse: int, kind: str = "StatusChanged", **body: object) -> bool:
+        item = Occurrence("X", evse, START, START, kind, "", msgspec.json.encode(body).decode())
+        return concerns(item, 1, "77", "04a1b2")
 
     assert about(1)
     assert about(0)
     assert about(2, transaction_id="77")
     assert not about(2)
     assert not about(1, transaction_id="78")
+    assert about(0, "TokenPresented", token="04A1B2")
+    assert not about(0, "TokenPresented", token="04FFFF"), "another driver's card at the same station"
 
 
 @pytest.mark.parametrize(

@@ -254,6 +254,7 @@ def test_a_feed_that_is_gone_is_said_within_fifteen_seconds(
     expect(page.locator(".beat").first).to_contain_text("live")
     expect(page.locator(".feed-gone")).to_have_count(0)
     wall.silence()
+    wall.publish(station_topic("A"), station("A", is_connected=False, gone=1))  # wakes the stream for its last word
     began = time.monotonic()
     expect(page.locator(".feed-gone")).to_contain_text("Feed gone since", timeout=20_000)
     assert time.monotonic() - began < 15

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from servers import free_port
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
@@ -86,12 +86,6 @@ class Charger:
             answer = json.loads(await asyncio.wait_for(self._link.recv(), 10))
             if answer[1] == id:
                 return answer
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def start_bridge(folder: Path, port: int) -> subprocess.Popen[bytes]:

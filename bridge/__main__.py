@@ -29,10 +29,11 @@ from bridge.logs import configure_logs
 from bridge.mqtt.client import MqttChargers
 from bridge.mqtt.mapping import load_mappings
 from bridge.ocpp.server import OcppServer
-from bridge.projections import RecordsProjection, Runner, TelemetryProjection
+from bridge.projections import DetailsProjection, RecordsProjection, Runner, TelemetryProjection
 from bridge.publisher import Publisher, last_will
 from bridge.settings import Settings, Unknown
 from bridge.snapshots import Snapshot, key_of
+from bridge.stores.details import Details
 from bridge.stores.handover import keep_tariff, snapshots, stations_elsewhere, stations_held
 from bridge.stores.opening import open_telemetry
 from bridge.stores.people import pepper
@@ -82,6 +83,7 @@ class Bridge:
         self._publisher = Publisher(self._broker, self._name, self._describe)
         self._runners = [
             Runner(self._journal, RecordsProjection(self._journal, self._records)),
+            Runner(self._journal, DetailsProjection(self._journal, Details(self._records))),
             Runner(
                 self._journal,
                 TelemetryProjection(self._journal, self._telemetry, timedelta(seconds=60), utc_now),
@@ -259,7 +261,8 @@ class Bridge:
     def _expire_now(self) -> None:
         now = utc_now()
         horizon = to_us(now - timedelta(days=self._settings.journal.keep_days))
-        dropped = self._journal.expire(horizon, of_entries=TelemetryProjection.name, of_state=RecordsProjection.name)
+        readers = (TelemetryProjection.name, DetailsProjection.name)
+        dropped = self._journal.expire(horizon, of_entries=readers, of_state=RecordsProjection.name)
         kept = self._settings.telemetry
         with contextlib.suppress(Exception):
             self._telemetry.expire(now, kept.raw_days, kept.frame_days, kept.rollup_days)

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -23,6 +24,8 @@ class StationEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     site_id: str = ""
     is_approved: bool = True
     key_hmac: bytes = b""
+    security_profile: int | None = None  # what it must prove by a person's word; else the setting
+    policy: dict[str, Any] = {}  # what a person decided about its ways; else what is known of its model
 
 
 class TokenEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

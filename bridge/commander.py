@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from bridge.broker import BrokerClient
-from bridge.command_bus import ANSWER_ROOT, Answer, Request
+from bridge.command_bus import ANSWER_ROOT, Answer, CommandOutcome, Request
 from bridge.live import COMMAND_ROOT
 
 _log = structlog.get_logger("commands")
@@ -52,6 +52,10 @@ class Commander:
         task.add_done_callback(self._running.discard)
 
     async def _execute(self, request: Request, station: str) -> None:
+        self._say(request, Answer(id=request.id, outcome=CommandOutcome.TAKEN))
         answer = await self._holder.execute(request, station)
         _log.info("command", station=station, action=request.action, outcome=answer.outcome)
+        self._say(request, answer)
+
+    def _say(self, request: Request, answer: Answer) -> None:
         self._broker.publish(request.reply_to, msgspec.json.encode(answer), qos=1)

@@ -28,6 +28,30 @@ class ConnectorStatus(StrEnum):
     FAULTED = "Faulted"
 
 
+class DetailKind(StrEnum):
+    """What a detail of a station is about; part of its natural key in the records."""
+
+    VARIABLE = "variable"  # of the 2.x device model, or a configuration key of 1.6
+    MONITOR = "monitor"  # what the station watches by itself
+    PROFILE = "profile"  # a charging profile
+    LIMIT = "limit"  # a charging limit set by somebody else
+    NEEDS = "needs"  # what the car asked for (ISO 15118)
+    SCHEDULE = "schedule"  # a charging schedule: the car's own, or the composite one
+    MESSAGE = "message"  # on the display
+    RESERVATION = "reservation"
+    LIST = "list"  # the local authorisation list
+    FIRMWARE = "firmware"  # progress of an update
+    LOG = "log"  # progress of an upload of logs or diagnostics
+    CERTIFICATE = "certificate"  # installed on the station
+    CUSTOMER = "customer"  # what it stores about a customer
+    TARIFF = "tariff"
+    DER = "der"  # distributed energy resource controls and alarms
+    STREAM = "stream"  # a periodic event stream
+    BATTERY = "battery"  # swapped in or out
+    SETTLEMENT = "settlement"  # of a payment at the station
+    TRAIT = "trait"  # a habit of the station that we noticed
+
+
 class EnergySource(StrEnum):
     """What a session's energy rests on, best first."""
 
@@ -60,6 +84,10 @@ class StationBooted(Event, frozen=True, kw_only=True):
     serial: str = ""
     firmware: str = ""
     reason: str = ""
+    iccid: str = ""
+    imsi: str = ""
+    meter_type: str = ""
+    meter_serial: str = ""
 
 
 class StationSeen(Event, frozen=True, kw_only=True):
@@ -155,13 +183,24 @@ class SecurityEventNotified(Event, frozen=True, kw_only=True):
     tech_info: str = ""
 
 
-class VariablesReported(Event, frozen=True, kw_only=True):
-    """2.x NotifyReport, one part: (component, variable, attribute, value)."""
+class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing a station has, by its natural key within station and kind. ``body`` in the words of the protocol."""
 
-    request_id: int
+    key: str
+    body: dict[str, Any] = {}
+    evse: int | None = None
+
+
+class DetailsReported(Event, frozen=True, kw_only=True):
+    """What a station has, or no longer has (``is_gone``): the newest word on each key stands in the records.
+    A report may come in parts (``seq_no``; ``more`` until the last)."""
+
+    kind: DetailKind
+    details: tuple[Detail, ...]
+    request_id: int | None = None
     seq_no: int = 0
     more: bool = False
-    variables: tuple[tuple[str, str, str, str], ...]
+    is_gone: bool = False
 
 
 class DataTransferred(Event, frozen=True, kw_only=True):
@@ -214,7 +253,7 @@ AnyEvent = (
     | MeterSampled
     | DeviceEventNotified
     | SecurityEventNotified
-    | VariablesReported
+    | DetailsReported
     | DataTransferred
     | MessageReceived
     | FrameRefused

@@ -18,7 +18,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -189,12 +189,12 @@ class Journal:
         row = self._reader().execute("SELECT at_us FROM state WHERE seq > ? ORDER BY seq LIMIT 1", (after,))
         return next((found for (found,) in row), None)
 
-    def expire(self, before_us: int, of_entries: str, of_state: str) -> int:
-        """Drop what is older than ``before_us`` and has been passed by the projection that reads it (their names):
+    def expire(self, before_us: int, of_entries: Sequence[str], of_state: str) -> int:
+        """Drop what is older than ``before_us`` and has been passed by the projections that read it (their names):
         entries, and final snapshots. Returns how many entries went."""
         database = self._reader()
         self.move(_HEAD, self.committed)
-        passed = min(self.cursor(of_entries), self.checkpoint)
+        passed = min(self.checkpoint, *(self.cursor(name) for name in of_entries))
         final = "DELETE FROM state WHERE is_final AND at_us < ? AND seq <= ?"
         database.execute(final, (before_us, self.cursor(of_state)))
         return sum(_expire_entries(database, before_us, passed))

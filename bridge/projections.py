@@ -18,10 +18,11 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from bridge import book, events
-from bridge.events import AnyEvent, MeterSampled, StationSeen, from_us
+from bridge.events import AnyEvent, DetailsReported, MeterSampled, StationSeen, from_us
 from bridge.journal import Entry, Journal
 from bridge.session import Session
 from bridge.snapshots import Connector, Station, decode_snapshot
+from bridge.stores.details import Details
 from bridge.stores.records import Records, RecordsRejected, RecordsUnavailable
 from bridge.stores.telemetry import Batch, FrameRow, Occurrence, Sample, StoreRejected, StoreUnavailable, TelemetryStore
 
@@ -181,6 +182,44 @@ class RecordsProjection:
             _refused.labels(self.name).inc()
             _log.error("the records will never take this", error=str(error))
         return rows[-1][0]
+
+
+class DetailsProjection:
+    """What stations say that they have, into SQL."""
+
+    name = "details"
+    every_s = 1.0
+    _MARK = DetailsReported.__name__.encode()  # in an entry's events when there is such an event among them
+
+    def __init__(self, journal: Journal, details: Details) -> None:
+        self._journal = journal
+        self._details = details
+
+    @property
+    def head(self) -> int:
+        return self._journal.committed
+
+    def waiting_since_us(self, cursor: int) -> int | None:
+        return self._journal.waiting_since_us(cursor)
+
+    def advance(self, cursor: int) -> int:
+        entries = self._journal.read(cursor, _PAGE)
+        told = [
+            event
+            for _, entry in entries
+            if self._MARK in entry.events
+            for event in events.decode(entry.events)
+            if isinstance(event, DetailsReported)
+        ]
+        try:
+            if told:
+                self._details.take(told)
+        except RecordsUnavailable as error:
+            raise Unavailable(str(error)) from error
+        except RecordsRejected as error:
+            _refused.labels(self.name).inc()
+            _log.error("the records will never take these details", error=str(error))
+        return entries[-1][0] if entries else cursor
 
 
 class TelemetryProjection:

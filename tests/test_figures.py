@@ -258,7 +258,7 @@ def tell(kind: str, frames: list[FrameRow] | None = None, **body: object) -> Any
 def test_every_event_of_the_road_has_words_or_is_a_plain_message() -> None:
     kinds = {t.__name__ for t in events.AnyEvent.__args__}
     assert set(_WORDS) <= kinds
-    assert kinds - set(_WORDS) == {"StationSeen", "MeterSampled", "VariablesReported", "MessageReceived"}
+    assert kinds - set(_WORDS) == {"StationSeen", "MeterSampled", "DetailsReported", "MessageReceived"}
 
 
 @pytest.mark.parametrize(

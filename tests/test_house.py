@@ -23,12 +23,12 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 # A module imports only from lines above its own, and from its own folder.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("measurands", "events", "settings", "health", "bulk"),
+    ("measurands", "events", "settings", "health", "bulk", "schemas"),
     ("session", "logs"),
     ("access",),
     ("billing",),
     ("snapshots", "live"),
-    ("faults",),
+    ("faults", "shelf"),
     ("book",),
     ("journal",),
     ("intake",),
@@ -44,7 +44,7 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 
 OPEN_TO_THE_DASHBOARD = {
     "access", "billing", "book", "broker", "command_bus", "commands", "events", "health", "live", "logs", "measurands",
-    "session", "settings", "stores",
+    "schemas", "session", "settings", "stores",
 }  # fmt: skip
 
 

@@ -99,7 +99,7 @@ def test_numbers_are_never_given_twice_even_when_all_entries_have_expired(tmp_pa
     journal.open()
     journal.move("telemetry", 5)
     journal.move("records", 5)
-    assert journal.expire(HOUR_US, "telemetry", "records") == 5
+    assert journal.expire(HOUR_US, ["telemetry"], "records") == 5
     journal.close()
     again = Journal(tmp_path / "journal.db")
     again.open()
@@ -120,12 +120,12 @@ def test_nothing_expires_before_its_reader_and_the_checkpoint_have_passed_it(jou
         journal.append(entry(number))
     watch.wait(10)
     journal.move("telemetry", 10)
-    assert journal.expire(HOUR_US, "telemetry", "records") == 0, "no checkpoint yet"
+    assert journal.expire(HOUR_US, ["telemetry"], "records") == 0, "no checkpoint yet"
     journal.put_state([])
     journal.append(entry(11))
     watch.wait(11)
     journal.move("telemetry", 4)
-    assert journal.expire(HOUR_US, "telemetry", "records") == 4
+    assert journal.expire(HOUR_US, ["telemetry"], "records") == 4
     assert journal.waiting_since_us(4) == 5
 
 
@@ -267,7 +267,7 @@ def test_old_entries_go_in_small_bites_so_that_commits_do_not_wait(journal: Jour
     said: list[str] = []
     journal._reader().set_trace_callback(said.append)
 
-    assert journal.expire(HOUR_US, "telemetry", "records") == 2500
+    assert journal.expire(HOUR_US, ["telemetry"], "records") == 2500
 
     assert sum(statement.startswith("DELETE FROM entries") for statement in said) >= 3
     assert journal.waiting_since_us(0) == 2 * HOUR_US

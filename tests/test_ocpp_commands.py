@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from bridge import schemas
 from bridge.command_bus import CommandOutcome
-from bridge.ocpp import schemas
 from bridge.ocpp.commands import CallOutcome, Calls, CannotCompose, compose
 
 COMPOSED: list[tuple[str, dict[str, Any]]] = [
@@ -166,7 +166,7 @@ def test_a_payload_that_breaks_the_schema_never_leaves(action: str, payload: dic
     async def scene(wire: Wire) -> None:
         wire.calls.open()
         done = await wire.calls.call(action, payload, 1.0)
-        assert done.outcome is CommandOutcome.REFUSED
+        assert done.outcome is CommandOutcome.INVALID
         assert word in done.detail
         assert wire.frames == []
 

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from ocpp_world import Desk, desk
 
+from bridge import schemas
 from bridge.access import Directory, Entry, TokenEntry
 from bridge.events import (
     CommandAnswered,
     ConnectorStatus,
     DataTransferred,
+    DetailsReported,
     DeviceEventNotified,
     FrameRefused,
     MessageReceived,
@@ -28,9 +30,8 @@ from bridge.events import (
     TransactionEnded,
     TransactionStarted,
     TransactionUpdated,
-    VariablesReported,
 )
-from bridge.ocpp import schemas, v16, v201
+from bridge.ocpp import v16, v201
 from bridge.session import SessionState
 from bridge.settings import Unknown
 
@@ -103,7 +104,7 @@ REPLIES_201: list[tuple[str, dict[str, Any], type]] = [
         "variable": {"name": "Problem"}}]}, DeviceEventNotified),
     ("NotifyReport", {"requestId": 1, "generatedAt": at(0), "seqNo": 0, "reportData": [{
         "component": {"name": "ClockCtrlr"}, "variable": {"name": "DateTime"},
-        "variableAttribute": [{"value": "now"}]}]}, VariablesReported),
+        "variableAttribute": [{"value": "now"}]}]}, DetailsReported),
     ("SecurityEventNotification", {"type": "SettingSystemTime", "timestamp": at(0)}, SecurityEventNotified),
     ("StatusNotification", {"timestamp": at(0), "connectorStatus": "Available", "evseId": 1, "connectorId": 1},
      StatusChanged),

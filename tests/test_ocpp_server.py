@@ -588,7 +588,7 @@ def test_a_command_for_a_station_elsewhere_or_without_sense_is_a_value(tmp_path:
             for action, payload in (("StopSession", {}), ("Nonsense", {}), ("Reset", {"type": "Warm"})):
                 request = Request(id="r", action=action, payload=payload, reply_to="x")
                 answer = await house.server.execute(request, "CP")
-                assert answer.outcome is CommandOutcome.REFUSED
+                assert answer.outcome is CommandOutcome.INVALID
                 assert answer.detail
 
     play(tmp_path, scene)

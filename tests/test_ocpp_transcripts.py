@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from ocpp_world import TARIFF, Charger, World, world
 
+from bridge import schemas
 from bridge.access import Directory, TokenEntry
 from bridge.book import Book
 from bridge.command_bus import CommandOutcome
@@ -25,7 +26,6 @@ from bridge.events import ConnectorStatus, MeterSampled
 from bridge.events import decode as decode_events
 from bridge.intake import Intake
 from bridge.journal import Journal
-from bridge.ocpp import schemas
 from bridge.session import Session
 from bridge.settings import Unknown
 

@@ -12,13 +12,24 @@ import pytest
 
 from bridge.billing.price import Tariff
 from bridge.book import Book
-from bridge.events import AnyEvent, MeterSampled, StationConnected, TransactionEnded, TransactionStarted, utc_now
+from bridge.events import (
+    AnyEvent,
+    Detail,
+    DetailKind,
+    DetailsReported,
+    MeterSampled,
+    StationConnected,
+    TransactionEnded,
+    TransactionStarted,
+    utc_now,
+)
 from bridge.intake import Frame, Intake, state_rows
 from bridge.journal import Journal
-from bridge.projections import RecordsProjection, Runner, TelemetryProjection, Unavailable
+from bridge.projections import DetailsProjection, RecordsProjection, Runner, TelemetryProjection, Unavailable
 from bridge.session import SessionState
 from bridge.settings import Unknown
 from bridge.snapshots import Snapshot
+from bridge.stores.details import Details
 from bridge.stores.records import Records, RecordsUnavailable
 from bridge.stores.sqlite import SqliteTelemetry
 from bridge.stores.telemetry import Batch, StoreRejected, StoreUnavailable
@@ -303,3 +314,17 @@ def test_a_late_reading_is_rolled_up_even_when_the_bridge_ended_before(road: Roa
     [bucket] = store.buckets(long_ago, long_ago + timedelta(minutes=15))
     assert bucket.energy_wh == pytest.approx(2000)
     store.close()
+
+
+def test_what_stations_have_reaches_the_records_by_a_cursor_of_its_own(road: Road, records: Records) -> None:
+    details = Details(records)
+    has = DetailsReported(
+        station="CP", at=NOW, received_at=NOW, kind=DetailKind.VARIABLE, details=(Detail(key="A", body={"value": "1"}),)
+    )
+    road.whole_session("CP")
+    road.tell(has)
+    road.settle()
+    projection = DetailsProjection(road.journal, details)
+    assert projection.advance(0) == road.journal.committed
+    assert [row.body for row in details.of_station("CP")] == [{"value": "1"}]
+    assert projection.advance(0) == road.journal.committed  # a replay changes nothing

@@ -13,17 +13,20 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from bridge import schemas
 from bridge.command_bus import CommandOutcome
-from bridge.ocpp import frames, schemas
+from bridge.ocpp import frames
 
 
 class CallOutcome(NamedTuple):
-    """``payload`` of the CALLRESULT; ``code`` of the CALLERROR; ``detail`` says in words why not."""
+    """``payload`` of the CALLRESULT; ``code`` of the CALLERROR; ``detail`` says in words why not, ``path`` where in
+    our payload."""
 
     outcome: CommandOutcome
     payload: Mapping[str, Any] = MappingProxyType({})
     code: str = ""
     detail: str = ""
+    path: str = ""
 
 
 class Waiting(NamedTuple):
@@ -31,11 +34,17 @@ class Waiting(NamedTuple):
 
     id: str
     action: str
+    payload: Mapping[str, Any]
     answer: asyncio.Future[CallOutcome]
 
 
 class CannotCompose(ValueError):
-    """A composed command lacks a parameter or cannot be said in that version; the message says which."""
+    """A composed command lacks a parameter or cannot be said in that version; the message says which, ``path`` names
+    the parameter where it is one."""
+
+    def __init__(self, message: str, path: str = "payload") -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class Calls:
@@ -59,9 +68,9 @@ class Calls:
 
     async def call(self, action: str, payload: Mapping[str, Any], timeout_s: float) -> CallOutcome:
         """Send when it is our turn and wait. ``timeout_s`` covers all of it."""
-        wrong = self._what_is_wrong(action, payload)
-        if wrong:
-            return CallOutcome(CommandOutcome.REFUSED, detail=wrong)
+        wrong = what_is_wrong(self._protocol, action, payload)
+        if wrong is not None:
+            return wrong
         try:
             async with asyncio.timeout(timeout_s):
                 await self._ready.wait()
@@ -87,16 +96,10 @@ class Calls:
         if self._waiting is not None and not self._waiting.answer.done():
             self._waiting.answer.set_result(_gone())
 
-    def _what_is_wrong(self, action: str, payload: Mapping[str, Any]) -> str:
-        if action not in schemas.known_actions(self._protocol):
-            return f"{action} is no action of {self._protocol}"
-        found = schemas.violations(self._protocol, action, dict(payload))
-        return found[0].detail if found else ""
-
     async def _call_now(self, action: str, payload: Mapping[str, Any]) -> CallOutcome:
         if self._is_closed:
             return _gone()
-        waiting = Waiting(str(uuid.uuid4()), action, asyncio.get_running_loop().create_future())
+        waiting = Waiting(str(uuid.uuid4()), action, payload, asyncio.get_running_loop().create_future())
         self._waiting = waiting
         try:
             self._send(action, frames.call(waiting.id, action, payload))
@@ -104,6 +107,15 @@ class Calls:
         finally:
             if self._waiting is waiting:
                 self._waiting = None
+
+
+def what_is_wrong(protocol: str, action: str, payload: Mapping[str, Any]) -> CallOutcome | None:
+    """Why this must not be sent: no call of ours in that version, or a payload that breaks its schema."""
+    if action not in schemas.calls_to_station(protocol):
+        detail = f"{action[:64]} is no call to a charger in {protocol}"
+        return CallOutcome(CommandOutcome.INVALID, detail=detail, path="action")
+    found = schemas.violations(protocol, action, dict(payload))
+    return CallOutcome(CommandOutcome.INVALID, detail=found[0].detail, path=found[0].path) if found else None
 
 
 def _gone() -> CallOutcome:
@@ -123,7 +135,7 @@ def compose(protocol: str, name: str, params: Mapping[str, Any]) -> tuple[str, d
     try:
         return composer(protocol == "ocpp1.6", params)
     except KeyError as error:
-        raise CannotCompose(f"{name} needs '{error.args[0]}'") from error
+        raise CannotCompose(f"{name} needs '{error.args[0]}'", str(error.args[0])) from error
     except (TypeError, ValueError) as error:
         raise CannotCompose(f"{name}: {error}") from error
 

@@ -43,6 +43,20 @@ class ErrorCode(StrEnum):
     TYPE = "TypeConstraintViolation"
 
 
+_OF_KEYWORD = {
+    "type": ErrorCode.TYPE,
+    "required": ErrorCode.OCCURRENCE,
+    "minItems": ErrorCode.OCCURRENCE,
+    "maxItems": ErrorCode.OCCURRENCE,
+    "additionalProperties": ErrorCode.FORMAT,
+}
+
+
+def error_of(keyword: str) -> ErrorCode:
+    """What breaking this keyword of a JSON schema is called."""
+    return _OF_KEYWORD.get(keyword, ErrorCode.PROPERTY)
+
+
 _CODES_16 = {
     ErrorCode.FORMAT: "FormationViolation",
     ErrorCode.FRAMEWORK: "FormationViolation",

@@ -25,6 +25,7 @@ from bridge.intake import Intake
 from bridge.journal import JournalError
 from bridge.ocpp import v16, v201
 from bridge.ocpp.commands import CallOutcome, Calls, CannotCompose, compose
+from bridge.ocpp.errands import Errands
 from bridge.ocpp.link import MAX_UNANSWERED, Link, selector
 from bridge.ocpp.security import DoorBrake, admit_with_key, basic_key, station_of
 from bridge.ocpp.station import Talk
@@ -66,6 +67,7 @@ class OcppServer:
         self._doors: dict[Link, tuple[str, bytes | None]] = {}  # as whom and with which key a link came
         self._replies: deque[tuple[int, Link, bytes, bool]] = deque()  # seq, link, frame, is it an answer
         self._tasks: set[asyncio.Task[None]] = set()
+        self._errands = Errands(self)
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_throttled = False
@@ -112,6 +114,7 @@ class OcppServer:
         await self._until(lambda: not self._links, deadline)
         for link in list(self._links):
             link.abort()
+        self._errands.stop()
         if self._sweeper is not None:
             self._sweeper.cancel()
         await asyncio.sleep(0)  # lets the transports say goodbye
@@ -155,9 +158,16 @@ class OcppServer:
         try:
             action, payload = compose(protocol, request.action, request.payload)
         except CannotCompose as error:
-            return Answer(id=request.id, outcome=CommandOutcome.REFUSED, detail=str(error))
+            return Answer(id=request.id, outcome=CommandOutcome.INVALID, detail=str(error), path=error.path)
         done = await self.call(station, action, payload, min(request.timeout_s, self._settings.call_timeout_s))
-        return Answer(id=request.id, outcome=done.outcome, payload=dict(done.payload), detail=done.detail)
+        return Answer(
+            id=request.id,
+            outcome=done.outcome,
+            payload=dict(done.payload),
+            code=done.code,
+            detail=done.detail,
+            path=done.path,
+        )
 
     # for the links
 
@@ -209,9 +219,9 @@ class OcppServer:
         received_at = utc_now()
         try:
             if size > len(data):
-                seq, frame = talk.handle_big(data, size, received_at)
+                seq, frame, asks = talk.handle_big(data, size, received_at)
             else:
-                seq, frame = talk.handle(data, received_at)
+                seq, frame, asks = talk.handle(data, received_at)
         except JournalError:
             self._fail()
             return
@@ -220,6 +230,8 @@ class OcppServer:
             link.unanswered += 1
             if link.unanswered > MAX_UNANSWERED:
                 link.throttle()
+        if asks:
+            self._errands.begin(talk.station, asks)
         if not self._is_throttled and self.is_full:
             self._throttle_all()
 

@@ -13,13 +13,14 @@ import msgspec
 import structlog
 from prometheus_client import Counter
 
+from bridge import schemas
 from bridge.access import Entry
 from bridge.command_bus import CommandOutcome
 from bridge.events import AnyEvent, CommandAnswered, FrameMended, FrameRefused
 from bridge.intake import Frame, Intake, Outcome
 from bridge.journal import JournalError
-from bridge.ocpp import frames, schemas
-from bridge.ocpp.commands import CallOutcome, Calls
+from bridge.ocpp import frames
+from bridge.ocpp.commands import CallOutcome, Calls, Waiting
 from bridge.ocpp.frames import BROKEN, Call, Error, ErrorCode, Result, Unreadable
 from bridge.ocpp.versions import Action, Context, Version
 from bridge.session import Session
@@ -35,10 +36,12 @@ _REGISTRATION = {Entry.ACCEPTED: "Accepted", Entry.HELD: "Pending"}
 
 
 class Reply(NamedTuple):
-    """``frame`` may leave when the journal has committed ``seq``; empty when there is nothing to say."""
+    """``frame`` may leave when the journal has committed ``seq``; empty when there is nothing to say. ``asks`` are
+    the events that ask something of us after that."""
 
     seq: int
     frame: bytes = b""
+    asks: tuple[AnyEvent, ...] = ()
 
 
 class _Wrong(Exception):
@@ -131,7 +134,7 @@ class Talk:
             return self._refuse(faulty, raw, received_at)
         self._count(name)
         self._open_calls(name, received_at)
-        return Reply(seq, reply)
+        return Reply(seq, reply, outcome.events if action.asks else ())
 
     def _guard(self, name: str) -> None:
         if name == _BOOT:
@@ -229,10 +232,21 @@ class Talk:
             detail=detail,
         )
         action = waiting.action if waiting else "answer"
-        seq = self._keep(raw, action, self._intake.handle(event), received_at)
+        told = self._told_by(waiting, outcome, received_at) if waiting else []
+        seq = self._keep(raw, action, self._intake.handle(event, *told), received_at)
         if waiting is not None:
             waiting.answer.set_result(outcome)
         return Reply(seq)
+
+    def _told_by(self, waiting: Waiting, outcome: CallOutcome, received_at: datetime) -> list[AnyEvent]:
+        reader = self.version.answers.get(waiting.action)
+        if reader is None or outcome.outcome is not CommandOutcome.ANSWERED:
+            return []
+        try:
+            return reader(waiting.payload, outcome.payload, self._context(received_at))
+        except (AttributeError, KeyError, TypeError, ValueError):  # an answer outside its schema tells no more
+            _log.warning("an answer that tells nothing", station=self.station, action=waiting.action)
+            return []
 
     # what cannot be taken
 
@@ -289,15 +303,16 @@ def _mended(protocol: str, name: str, action: Action, tree: dict[str, Any]) -> t
         request = msgspec.convert(schemas.mended(protocol, name, tree), action.request, strict=False)
     except BROKEN as error:
         if found:
-            raise _Wrong(*_most_telling(found)) from error
+            raise _most_telling(found) from error
         raise _Wrong(ErrorCode.PROPERTY, str(error)) from error
     return request, [violation.detail for violation in found]
 
 
-def _most_telling(found: list[schemas.Violation]) -> schemas.Violation:
+def _most_telling(found: list[schemas.Violation]) -> _Wrong:
     """What is missing or of the wrong type stands in our way; the rest we would have taken."""
     telling = (ErrorCode.OCCURRENCE, ErrorCode.TYPE)
-    return next((violation for violation in found if violation.error in telling), found[0])
+    told = next((violation for violation in found if frames.error_of(violation.keyword) in telling), found[0])
+    return _Wrong(frames.error_of(told.keyword), told.detail)
 
 
 def _outcome(frame: Result | Error) -> CallOutcome:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-import msgspec
 from msgspec import field
 
 from bridge.events import (
     AnyEvent,
     ConnectorStatus,
-    DeviceEventNotified,
     MessageReceived,
     MeterSampled,
     StationBooted,
@@ -20,18 +18,14 @@ from bridge.events import (
     TransactionEnded,
     TransactionStarted,
     TransactionUpdated,
-    VariablesReported,
 )
 from bridge.ocpp import v16
+from bridge.ocpp.device_model import Counter, Evse, EvseRef, NotifyEvent, NotifyReport, notify_event, notify_report
 from bridge.ocpp.readings import Reading, moment, readings, register_wh
 from bridge.ocpp.versions import Action, Context, Payload, Version, kept
 from bridge.session import SessionState
 
 PROTOCOL = "ocpp2.0.1"
-
-Evse = Annotated[int, msgspec.Meta(ge=0, le=999)]
-Counter = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
-
 
 class ChargingStation(Payload, frozen=True):
     model: str
@@ -97,11 +91,6 @@ class MeterValues(Payload, frozen=True):
     meter_value: list[MeterValue]
 
 
-class EvseRef(Payload, frozen=True):
-    id: Evse
-    connector_id: Evse = 1
-
-
 class TransactionInfo(Payload, frozen=True):
     transaction_id: str
     charging_state: str = ""
@@ -119,46 +108,6 @@ class TransactionEvent(Payload, frozen=True):
     evse: EvseRef | None = None
     id_token: IdToken | None = None
     meter_value: list[MeterValue] = field(default_factory=list)
-
-
-class Named(Payload, frozen=True):
-    name: str
-    instance: str = ""
-    evse: EvseRef | None = None
-
-
-class EventData(Payload, frozen=True):
-    component: Named
-    variable: Named
-    actual_value: str = ""
-    timestamp: str = ""
-    trigger: str = ""
-    cleared: bool = False
-    tech_code: str = ""
-    tech_info: str = ""
-
-
-class NotifyEvent(Payload, frozen=True):
-    event_data: list[EventData]
-
-
-class VariableAttribute(Payload, frozen=True):
-    type: str = "Actual"
-    value: str = ""
-
-
-class ReportData(Payload, frozen=True):
-    component: Named
-    variable: Named
-    variable_attribute: list[VariableAttribute] = field(default_factory=list)
-
-
-class NotifyReport(Payload, frozen=True):
-    request_id: Counter
-    generated_at: str = ""
-    seq_no: Counter = 0
-    tbc: bool = False
-    report_data: list[ReportData] = field(default_factory=list)
 
 
 _STATUS = {
@@ -326,50 +275,6 @@ def _meter_values(request: MeterValues, context: Context) -> list[AnyEvent]:
     return [_sample(reading, request.evse_id, "", False, context) for reading in found]
 
 
-def _full_name(named: Named) -> str:
-    """A component or variable with its instance and EVSE: ``Connector/left@1``."""
-    name = f"{named.name}/{named.instance}" if named.instance else named.name
-    return f"{name}@{named.evse.id}" if named.evse is not None else name
-
-
-def _notify_event(request: NotifyEvent, context: Context) -> list[AnyEvent]:
-    return [
-        DeviceEventNotified(
-            station=context.station,
-            at=moment(data.timestamp, context.received_at),
-            received_at=context.received_at,
-            component=_full_name(data.component),
-            variable=_full_name(data.variable),
-            value=data.actual_value,
-            trigger=data.trigger,
-            evse=None if data.component.evse is None else data.component.evse.id,
-            cleared=data.cleared,
-            tech_code=data.tech_code,
-            tech_info=data.tech_info,
-        )
-        for data in request.event_data
-    ]
-
-
-def _notify_report(request: NotifyReport, context: Context) -> list[AnyEvent]:
-    variables = tuple(
-        (_full_name(data.component), _full_name(data.variable), attribute.type, attribute.value)
-        for data in request.report_data
-        for attribute in data.variable_attribute
-    )
-    return [
-        VariablesReported(
-            station=context.station,
-            at=moment(request.generated_at, context.received_at),
-            received_at=context.received_at,
-            request_id=request.request_id,
-            seq_no=request.seq_no,
-            more=request.tbc,
-            variables=variables,
-        )
-    ]
-
-
 _KEPT = (  # their answers are empty in the specification
     "ClearedChargingLimit",
     "FirmwareStatusNotification",
@@ -389,8 +294,8 @@ ACTIONS: dict[str, Action] = {
     "DataTransfer": Action(v16.DataTransfer, v16.data_transfer, v16.data_transfer_reply),
     "Heartbeat": Action(v16.Heartbeat, v16.heartbeat, v16.heartbeat_reply, is_checked=False),
     "MeterValues": Action(MeterValues, _meter_values, is_checked=False),
-    "NotifyEvent": Action(NotifyEvent, _notify_event),
-    "NotifyReport": Action(NotifyReport, _notify_report),
+    "NotifyEvent": Action(NotifyEvent, notify_event),
+    "NotifyReport": Action(NotifyReport, notify_report),
     "SecurityEventNotification": Action(v16.SecurityEventNotification, v16.security_event),
     "StatusNotification": Action(StatusNotification, _status),
     "TransactionEvent": Action(TransactionEvent, _transaction_event, _transaction_reply, is_checked=False),

@@ -34,27 +34,39 @@ class Context(NamedTuple):
 
 
 Events = Callable[[Any, Context], list[AnyEvent]]
+AnswerEvents = Callable[[Mapping[str, Any], Mapping[str, Any], Context], list[AnyEvent]]  # our call, its answer
 Reply = Callable[[Any, tuple[AnyEvent, ...], Context], Mapping[str, Any]]
 _T = TypeVar("_T")
 
 
 class Action:
     """One action that a charger may call. ``is_checked``: held against the official schema even when the typed
-    payload could be read, so that oddities are noted; off for the hot ones."""
+    payload could be read, so that oddities are noted; off for the hot ones. ``asks``: its events may ask something
+    of us after the answer (``bridge/ocpp/errands.py``)."""
 
-    def __init__(self, request: Any, events: Events, reply: Reply | None = None, is_checked: bool = True) -> None:
+    def __init__(
+        self,
+        request: Any,
+        events: Events,
+        reply: Reply | None = None,
+        is_checked: bool = True,
+        asks: bool = False,
+    ) -> None:
         self.request = request
         self.events = events
         self.reply = reply
         self.is_checked = is_checked
+        self.asks = asks
         self.decode = msgspec.json.Decoder(request).decode
 
 
 class Version(NamedTuple):
-    """``fallback``: chargers that negotiate a newer version and go on in the older one (field quirk 4)."""
+    """``actions`` are a charger's calls; ``answers`` what its answers to our calls tell besides their status.
+    ``fallback``: chargers that negotiate a newer version and go on in the older one (field quirk 4)."""
 
     protocol: str
     actions: Mapping[str, Action]
+    answers: Mapping[str, AnswerEvents] = {}
     fallback: Version | None = None
 
 

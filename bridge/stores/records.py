@@ -86,7 +86,7 @@ class Records(Database):
             with self.writing() as connection:
                 for table in (tables.stations, tables.connectors, tables.sessions):
                     if rows := [row for of, row in jobs if of is table]:
-                        connection.execute(_upsert_snapshot(connection, table, rows[0].keys()), rows)
+                        upsert_newer(connection, table, rows)
         except RecordsRejected:
             self._upsert_one_by_one(jobs)
 
@@ -95,7 +95,7 @@ class Records(Database):
         for table, row in jobs:
             try:
                 with self.writing() as connection:
-                    connection.execute(_upsert_snapshot(connection, table, row.keys()), row)
+                    upsert_newer(connection, table, [row])
             except RecordsRejected as error:
                 key = "/".join(str(row[column.name]) for column in table.primary_key)
                 refused.append(f"{table.name} {key}: {error}")
@@ -256,16 +256,18 @@ def _insert(connection: Connection, table: sa.Table) -> postgresql.Insert | sqli
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 
 
-def _upsert_snapshot(
-    connection: Connection, table: sa.Table, names: Iterable[str]
-) -> postgresql.Insert | sqlite.Insert:
+def upsert_newer(
+    connection: Connection, table: sa.Table, rows: Sequence[dict[str, Any]], newest_by: str = "revision"
+) -> None:
+    """Insert rows of the same columns, or change the known ones where ``newest_by`` is higher."""
     insert = _insert(connection, table)
     key = [column.name for column in table.primary_key]
-    return insert.on_conflict_do_update(
+    statement = insert.on_conflict_do_update(
         index_elements=key,
-        set_={name: insert.excluded[name] for name in names if name not in key},
-        where=insert.excluded.revision > table.c.revision,
+        set_={name: insert.excluded[name] for name in rows[0] if name not in key},
+        where=insert.excluded[newest_by] > table.c[newest_by],
     )
+    connection.execute(statement, rows)
 
 
 def _rows(table: sa.Table, snapshots: Iterable[msgspec.Struct]) -> list[tuple[sa.Table, dict[str, Any]]]:
@@ -340,12 +342,17 @@ def _session(row: Any) -> Session:
         "energy_source": EnergySource(row.energy_source),
         "review": tuple(row.review),
     }
-    return Session(**(dict(row._mapping) | typed))
+    return Session(**({name: row._mapping[name] for name in Session.__struct_fields__} | typed))
 
 
 def _station_entry(row: Any) -> access.StationEntry:
     return access.StationEntry(
-        id=row.id, site_id=row.site_id or "", is_approved=row.is_approved, key_hmac=row.key_hmac or b""
+        id=row.id,
+        site_id=row.site_id or "",
+        is_approved=row.is_approved,
+        key_hmac=row.key_hmac or b"",
+        security_profile=row.security_profile,
+        policy=row.policy or {},
     )
 
 

@@ -90,13 +90,23 @@ stations = sa.Table(
     _text("model"),
     _text("serial"),
     _text("firmware"),
+    _text("iccid"),
+    _text("imsi"),
+    _text("meter_type"),
+    _text("meter_serial"),
+    _text("boot_reason"),
     _text("address"),
     _text("bridge"),
+    _text("security"),  # how it proved who it is when it last connected
+    sa.Column("security_profile", sa.Integer),  # a person's word on what it must prove; NULL: the setting
+    sa.Column("policy", sa.JSON),  # a person's word on its ways (ocpp/quirks)
+    sa.Column("offered_key_hmac", sa.LargeBinary),  # of the key shown while it waited for approval
     sa.Column("is_connected", sa.Boolean, nullable=False, server_default=sa.false()),
     _time("connected_at"),
     _time("disconnected_at"),
     _time("last_seen_at"),
     _time("booted_at"),
+    _time("described_at"),
     sa.Column("clock_skew_s", sa.Float),
     sa.Column("heartbeat_s", sa.Integer),
     sa.Column("refused_frames", sa.Integer, nullable=False, server_default="0"),
@@ -160,6 +170,80 @@ sessions = sa.Table(
     sa.Index("ix_sessions_started_at_id", "started_at", "id"),
     sa.Index("ix_sessions_station_started_at", "station", "started_at"),
     sa.Index("ix_sessions_state", "state"),
+)
+
+station_details = sa.Table(  # what a station has, in its protocol's words; the newest word on each key
+    "station_details",
+    metadata,
+    sa.Column("station", Text, primary_key=True),
+    sa.Column("kind", Text, primary_key=True),  # events.DetailKind
+    sa.Column("key", Text, primary_key=True),
+    sa.Column("evse", sa.Integer),
+    sa.Column("body", sa.JSON, nullable=False),
+    _time("at", nullable=False),  # by the station's clock
+    _time("received_at", nullable=False),
+)
+
+certificates = sa.Table(  # given out by our own authority, or seen at the door
+    "certificates",
+    metadata,
+    sa.Column("fingerprint", Text, primary_key=True),  # SHA-256, hex
+    sa.Column("station", Text, nullable=False, index=True),
+    sa.Column("kind", Text, nullable=False),  # station, v2g, server
+    sa.Column("serial", Text, nullable=False),
+    sa.Column("subject", Text, nullable=False),
+    sa.Column("issuer", Text, nullable=False),
+    _time("not_before", nullable=False),
+    _time("not_after", nullable=False, index=True),
+    _time("issued_at", nullable=False),
+    _time("revoked_at"),
+    sa.Column("pem", Text, nullable=False),
+)
+
+uploads = sa.Table(  # a place where one file of a station may be put, once
+    "uploads",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("token_hmac", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("station", Text, nullable=False, index=True),
+    sa.Column("kind", Text, nullable=False),  # diagnostics, log, security log
+    _time("created_at", nullable=False),
+    _text("created_by"),
+    _time("expires_at", nullable=False),
+    sa.Column("max_bytes", sa.BigInteger, nullable=False),
+    _time("received_at"),
+    _text("name"),  # as the station called the file
+    sa.Column("size_bytes", sa.BigInteger),
+    _text("sha256"),
+    _text("address"),
+)
+
+firmware_images = sa.Table(
+    "firmware_images",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", Text, nullable=False),
+    _text("version"),
+    _text("vendor"),
+    _text("model"),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("sha256", Text, nullable=False, unique=True),
+    _text("signing_certificate"),  # PEM
+    _text("signature"),  # base64
+    _time("created_at", nullable=False),
+    _text("created_by"),
+)
+
+downloads = sa.Table(  # leave for one station to fetch one image for a while
+    "downloads",
+    metadata,
+    sa.Column("token_hmac", sa.LargeBinary, primary_key=True),
+    sa.Column("image_id", sa.Integer, sa.ForeignKey("firmware_images.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("station", Text, nullable=False, index=True),
+    _time("created_at", nullable=False),
+    _text("created_by"),
+    _time("expires_at", nullable=False),
+    _time("fetched_at"),
 )
 
 tariffs = sa.Table(  # a version is never changed in place: a session keeps the one it started with

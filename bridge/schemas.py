@@ -1,7 +1,7 @@
-"""The official JSON schemas, compiled; and mending of payloads that break them in ways we understand.
+"""The official JSON schemas of OCPP, compiled; and mending of payloads that break them in ways we understand.
 
 The ``ocpp`` package carries the schemas of the Open Charge Alliance. They are read and compiled on first use,
-one per version, action and direction.
+one per version, action and direction. Bridge and screen both read them: what may be sent, and the forms to fill in.
 """
 
 from __future__ import annotations
@@ -13,34 +13,63 @@ from typing import Any, NamedTuple
 
 import jsonschema_rs
 
-from bridge.ocpp.frames import ErrorCode
+_FOLDERS = {"ocpp1.6": ("v16", ""), "ocpp2.0.1": ("v201", "Request"), "ocpp2.1": ("v21", "Request")}
+_WITHOUT_ANSWER = "NotifyPeriodicEventStream"  # a SEND of 2.1 (part 4 section 4.2.6): its schema's name has no suffix
+_BOTH_WAYS = "DataTransfer"
 
-_FOLDERS = {"ocpp1.6": ("v16", ""), "ocpp2.0.1": ("v201", "Request")}
+# what a charger calls; the same name means the same direction in every version
+_FROM_STATION = frozenset({
+    "Authorize", "BatterySwap", "BootNotification", "ClearedChargingLimit", "ClosePeriodicEventStream",
+    "DiagnosticsStatusNotification", "FirmwareStatusNotification", "Get15118EVCertificate",
+    "GetCertificateChainStatus", "GetCertificateStatus", "Heartbeat", "LogStatusNotification", "MeterValues",
+    "NotifyChargingLimit", "NotifyCustomerInformation", "NotifyDERAlarm", "NotifyDERStartStop",
+    "NotifyDisplayMessages", "NotifyEVChargingNeeds", "NotifyEVChargingSchedule", "NotifyEvent",
+    "NotifyMonitoringReport", "NotifyPeriodicEventStream", "NotifyPriorityCharging", "NotifyReport",
+    "NotifySettlement", "OpenPeriodicEventStream", "PublishFirmwareStatusNotification", "PullDynamicScheduleUpdate",
+    "ReportChargingProfiles", "ReportDERControl", "ReservationStatusUpdate", "SecurityEventNotification",
+    "SignCertificate", "SignedFirmwareStatusNotification", "StartTransaction", "StatusNotification",
+    "StopTransaction", "TransactionEvent", "VatNumberValidation",
+})  # fmt: skip
 
 
 class Violation(NamedTuple):
-    """One breach of a schema, fit for a CALLERROR: what is wrong and where."""
+    """One breach of a schema: the keyword that was broken, where (``a.0.b``, "payload" for the whole), and in words."""
 
-    error: ErrorCode
+    keyword: str
+    path: str
     detail: str
 
 
-_ERRORS = {
-    "type": ErrorCode.TYPE,
-    "required": ErrorCode.OCCURRENCE,
-    "minItems": ErrorCode.OCCURRENCE,
-    "maxItems": ErrorCode.OCCURRENCE,
-    "additionalProperties": ErrorCode.FORMAT,
-}
 _MAX_VIOLATIONS = 8
 
 
 @cache
 def known_actions(protocol: str) -> frozenset[str]:
-    """Every action of that version, in either direction."""
+    """Every action of that version, in either direction. Empty for a protocol that is not OCPP."""
+    if protocol not in _FOLDERS:
+        return frozenset()
     folder, suffix = _FOLDERS[protocol]
     names = (entry.name.removesuffix(".json") for entry in _schema_folder(folder).iterdir())
     return frozenset(name.removesuffix(suffix) for name in names if not name.endswith("Response"))
+
+
+@cache
+def calls_from_station(protocol: str) -> frozenset[str]:
+    """The actions that a charger calls us with."""
+    return known_actions(protocol) & (_FROM_STATION | {_BOTH_WAYS})
+
+
+@cache
+def calls_to_station(protocol: str) -> frozenset[str]:
+    """The actions that we may call a charger with."""
+    return known_actions(protocol) - _FROM_STATION
+
+
+def schema(protocol: str, action: str, is_response: bool = False) -> dict[str, Any]:
+    """The official schema of a payload. Raises KeyError for what is no action of that version."""
+    if action not in known_actions(protocol):
+        raise KeyError(f"{action[:64]!r} is no action of {protocol}")
+    return _schema(protocol, action, is_response)
 
 
 def violations(protocol: str, action: str, payload: Any, is_response: bool = False) -> list[Violation]:
@@ -67,7 +96,7 @@ def mended(protocol: str, action: str, payload: dict[str, Any]) -> dict[str, Any
 
 def _violation(error: jsonschema_rs.ValidationError) -> Violation:
     where = ".".join(str(part) for part in error.instance_path) or "payload"
-    return Violation(_ERRORS.get(error.kind.name, ErrorCode.PROPERTY), f"{where}: {error.message}"[:255])
+    return Violation(error.kind.name, where, f"{where}: {error.message}"[:255])
 
 
 @cache
@@ -78,7 +107,7 @@ def _validator(protocol: str, action: str, is_response: bool) -> Any:
 @cache
 def _schema(protocol: str, action: str, is_response: bool) -> dict[str, Any]:
     folder, suffix = _FOLDERS[protocol]
-    name = action + ("Response" if is_response else suffix)
+    name = action + ("Response" if is_response else "" if action == _WITHOUT_ANSWER else suffix)
     schema: dict[str, Any] = json.loads((_schema_folder(folder) / f"{name}.json").read_text("utf-8-sig"))
     return schema
 

@@ -2,8 +2,7 @@
 
 Request on ``chargewatch/command/<station>``: {"id", "action", "payload", "reply_to"}; answer on ``reply_to``:
 {"id", "outcome", "payload", "code", "detail", "path"}, and before it one with the outcome ``taken``. ``action`` is
-an OCPP action of that station's version or one of the composed ones of ``bridge/ocpp/commands.py`` (StartForToken,
-StopSession, Reset, Trigger).
+an OCPP action of that station's version or one of the composed ones of ``bridge/compose``.
 """
 
 from __future__ import annotations

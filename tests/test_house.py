@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("measurands", "events", "settings", "health", "bulk", "schemas"),
     ("session", "logs"),
     ("access",),
-    ("billing",),
+    ("billing", "compose"),
     ("snapshots", "live"),
     ("faults", "shelf"),
     ("book",),
@@ -43,8 +43,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 
 OPEN_TO_THE_DASHBOARD = {
-    "access", "billing", "book", "broker", "command_bus", "commands", "events", "health", "live", "logs", "measurands",
-    "schemas", "session", "settings", "stores",
+    "access", "billing", "book", "broker", "command_bus", "commands", "compose", "events", "health", "live", "logs",
+    "measurands", "schemas", "session", "settings", "stores",
 }  # fmt: skip
 
 

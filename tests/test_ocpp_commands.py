@@ -1,4 +1,4 @@
-"""Our calls: composed, checked, one at a time, matched once."""
+"""Our calls: checked, one at a time, matched once."""
 
 from __future__ import annotations
 
@@ -9,58 +9,8 @@ from typing import Any
 
 import pytest
 
-from bridge import schemas
 from bridge.command_bus import CommandOutcome
-from bridge.ocpp.commands import CallOutcome, Calls, CannotCompose, compose
-
-COMPOSED: list[tuple[str, dict[str, Any]]] = [
-    ("StartForToken", {"token": "CARD-A", "evse": 1}),
-    ("StopSession", {"transaction_id": "7"}),
-    ("Reset", {"kind": "soft"}),
-    ("Reset", {"kind": "hard"}),
-    ("Reset", {}),
-    ("Trigger", {"message": "StatusNotification", "evse": 1}),
-    ("Trigger", {"message": "Heartbeat"}),
-]
-
-
-@pytest.mark.parametrize("protocol", ["ocpp1.6", "ocpp2.0.1"])
-@pytest.mark.parametrize(("name", "params"), COMPOSED)
-def test_a_composed_command_fits_the_schema_of_each_version(
-    protocol: str, name: str, params: dict[str, Any]
-) -> None:
-    action, payload = compose(protocol, name, params)
-    assert schemas.violations(protocol, action, payload) == []
-
-
-def test_composed_commands_use_the_words_of_their_version() -> None:
-    assert compose("ocpp1.6", "StopSession", {"transaction_id": "7"}) == (
-        "RemoteStopTransaction",
-        {"transactionId": 7},
-    )
-    assert compose("ocpp2.0.1", "StopSession", {"transaction_id": "7"}) == (
-        "RequestStopTransaction",
-        {"transactionId": "7"},
-    )
-    assert compose("ocpp2.0.1", "Reset", {"kind": "hard"}) == ("Reset", {"type": "Immediate"})
-    assert compose("ocpp1.6", "Reset", {"type": "Soft"}) == ("Reset", {"type": "Soft"})
-    assert compose("ocpp1.6", "UnlockConnector", {"connectorId": 1}) == ("UnlockConnector", {"connectorId": 1})
-
-
-@pytest.mark.parametrize(
-    ("name", "params"),
-    [
-        ("StartForToken", {}),
-        ("StopSession", {}),
-        ("StopSession", {"transaction_id": "abc"}),
-        ("Reset", {"kind": "x"}),
-        ("Trigger", {}),
-        ("Trigger", {"message": "Heartbeat", "evse": []}),
-    ],
-)
-def test_a_command_that_cannot_be_said_names_what_is_missing(name: str, params: dict[str, Any]) -> None:
-    with pytest.raises(CannotCompose, match=name):
-        compose("ocpp1.6", name, params)
+from bridge.ocpp.commands import CallOutcome, Calls
 
 
 class Wire:

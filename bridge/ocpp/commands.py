@@ -7,7 +7,6 @@ and ours share no lock, so neither direction can hold up the other (field quirk 
 from __future__ import annotations
 
 import asyncio
-import secrets
 import uuid
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -36,15 +35,6 @@ class Waiting(NamedTuple):
     action: str
     payload: Mapping[str, Any]
     answer: asyncio.Future[CallOutcome]
-
-
-class CannotCompose(ValueError):
-    """A composed command lacks a parameter or cannot be said in that version; the message says which, ``path`` names
-    the parameter where it is one."""
-
-    def __init__(self, message: str, path: str = "payload") -> None:
-        super().__init__(message)
-        self.path = path
 
 
 class Calls:
@@ -120,60 +110,3 @@ def what_is_wrong(protocol: str, action: str, payload: Mapping[str, Any]) -> Cal
 
 def _gone() -> CallOutcome:
     return CallOutcome(CommandOutcome.OFFLINE, detail="the connection closed before an answer came")
-
-
-def compose(protocol: str, name: str, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """A command of ours in the words of that version: (action, payload). Any other name is an OCPP action and
-    passes as it is. Raises CannotCompose.
-
-    StartForToken {token, evse, token_type?}; StopSession {transaction_id}; Reset {kind: soft | hard};
-    Trigger {message, evse?}.
-    """
-    composer = _COMPOSERS.get(name)
-    if composer is None or (name == "Reset" and "type" in params):
-        return name, dict(params)
-    try:
-        return composer(protocol == "ocpp1.6", params)
-    except KeyError as error:
-        raise CannotCompose(f"{name} needs '{error.args[0]}'", str(error.args[0])) from error
-    except (TypeError, ValueError) as error:
-        raise CannotCompose(f"{name}: {error}") from error
-
-
-def _start_for_token(is_16: bool, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    token, evse = str(params["token"]), params.get("evse")
-    if is_16:
-        payload = {"idTag": token}
-        return "RemoteStartTransaction", payload if evse is None else payload | {"connectorId": int(evse)}
-    id_token = {"idToken": token, "type": params.get("token_type", "Central")}
-    remote_start_id = params.get("remote_start_id") or secrets.randbelow(2**31 - 1) + 1
-    payload_2 = {"idToken": id_token, "remoteStartId": int(remote_start_id)}
-    return "RequestStartTransaction", payload_2 if evse is None else payload_2 | {"evseId": int(evse)}
-
-
-def _stop_session(is_16: bool, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    transaction = str(params["transaction_id"])
-    if is_16:
-        return "RemoteStopTransaction", {"transactionId": int(transaction)}
-    return "RequestStopTransaction", {"transactionId": transaction}
-
-
-_RESETS = {"soft": ("Soft", "OnIdle"), "hard": ("Hard", "Immediate")}
-
-
-def _reset(is_16: bool, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    kind = str(params.get("kind", "soft")).lower()
-    if kind not in _RESETS:
-        raise ValueError(f"kind is soft or hard, not {kind!r}")
-    return "Reset", {"type": _RESETS[kind][0 if is_16 else 1]}
-
-
-def _trigger(is_16: bool, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    payload: dict[str, Any] = {"requestedMessage": str(params["message"])}
-    evse = params.get("evse")
-    if evse is not None:
-        payload |= {"connectorId": int(evse)} if is_16 else {"evse": {"id": int(evse)}}
-    return "TriggerMessage", payload
-
-
-_COMPOSERS = {"StartForToken": _start_for_token, "StopSession": _stop_session, "Reset": _reset, "Trigger": _trigger}

@@ -20,11 +20,12 @@ from websockets.http11 import Request, Response
 from bridge.access import Entry
 from bridge.command_bus import Answer, CommandOutcome
 from bridge.command_bus import Request as CommandRequest
+from bridge.compose import CannotCompose, compose
 from bridge.events import StationConnected, StationDisconnected, utc_now
 from bridge.intake import Intake
 from bridge.journal import JournalError
 from bridge.ocpp import v16, v201
-from bridge.ocpp.commands import CallOutcome, Calls, CannotCompose, compose
+from bridge.ocpp.commands import CallOutcome, Calls
 from bridge.ocpp.errands import Errands
 from bridge.ocpp.link import MAX_UNANSWERED, Link, selector
 from bridge.ocpp.security import DoorBrake, admit_with_key, basic_key, station_of
@@ -156,7 +157,9 @@ class OcppServer:
         link = self._by_station.get(station)
         protocol = link.talk.version.protocol if link is not None and link.talk is not None else ""
         try:
-            action, payload = compose(protocol, request.action, request.payload)
+            action, payload = compose(
+                protocol, request.action, request.payload, self._intake.directory.tokens
+            )
         except CannotCompose as error:
             return Answer(id=request.id, outcome=CommandOutcome.INVALID, detail=str(error), path=error.path)
         done = await self.call(station, action, payload, min(request.timeout_s, self._settings.call_timeout_s))

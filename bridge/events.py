@@ -139,6 +139,7 @@ class TransactionUpdated(Event, frozen=True, kw_only=True):
     seq_no: int | None = None
     token: str = ""
     offline: bool = False
+    operation_mode: str = ""  # 2.1: who steers the charging
 
 
 class TransactionEnded(Event, frozen=True, kw_only=True):
@@ -203,6 +204,55 @@ class DetailsReported(Event, frozen=True, kw_only=True):
     is_gone: bool = False
 
 
+class CertificateRequested(Event, frozen=True, kw_only=True):
+    """The station wants its certificate signed. ``accepted``: it was promised one, and an errand will send it."""
+
+    csr: str  # PEM, as sent
+    kind: str = "ChargingStationCertificate"  # or V2GCertificate, V2G20Certificate; 1.6 knows the first only
+    request_id: int | None = None  # 2.1: to be named in CertificateSigned
+    accepted: bool = False
+
+
+class StationAsked(Event, frozen=True, kw_only=True):
+    """The station asked for something that another system would know: ``subject`` in words, and our answer."""
+
+    subject: str
+    about: str = ""
+    answer: str
+    evse: int | None = None
+
+
+class PriorityChargingChanged(Event, frozen=True, kw_only=True):
+    """A transaction charges with priority, or no longer (2.1 section K21)."""
+
+    transaction_id: str
+    is_active: bool
+
+
+class CostReported(Event, frozen=True, kw_only=True):
+    """What the station reckons that a transaction costs (2.1 costDetails). ``total`` is decimal text with tax, ""
+    where it could not reckon; ``body`` holds all of it in the words of the protocol."""
+
+    transaction_id: str
+    total: str = ""
+    currency: str = ""
+    evse: int | None = None
+    body: dict[str, Any] = {}
+
+
+class StreamValue(msgspec.Struct, frozen=True):
+    at: datetime
+    value: str
+
+
+class StreamReported(Event, frozen=True, kw_only=True):
+    """Values of a periodic event stream (2.1 NotifyPeriodicEventStream); ``pending``: how many wait at the station."""
+
+    stream_id: int
+    pending: int = 0
+    values: tuple[StreamValue, ...] = ()
+
+
 class DataTransferred(Event, frozen=True, kw_only=True):
     vendor_id: str
     message_id: str = ""
@@ -222,6 +272,14 @@ class FrameRefused(Event, frozen=True, kw_only=True):
     action: str = ""
     code: str
     detail: str
+
+
+class AnswerRefused(Event, frozen=True, kw_only=True):
+    """An answer of ours that the station could not take (2.1 CALLRESULTERROR)."""
+
+    request_id: str
+    code: str
+    detail: str = ""
 
 
 class FrameMended(Event, frozen=True, kw_only=True):
@@ -254,9 +312,15 @@ AnyEvent = (
     | DeviceEventNotified
     | SecurityEventNotified
     | DetailsReported
+    | CertificateRequested
+    | StationAsked
+    | PriorityChargingChanged
+    | CostReported
+    | StreamReported
     | DataTransferred
     | MessageReceived
     | FrameRefused
+    | AnswerRefused
     | FrameMended
     | CommandAnswered
 )

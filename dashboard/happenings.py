@@ -183,6 +183,78 @@ def _security(body: Body) -> tuple[str, bool]:
     return _with(f"Security event {body.get('kind', '')}", _say(body, "tech_info")), True
 
 
+_KIND_WORDS = {
+    "variable": "Device model",
+    "monitor": "Monitor",
+    "profile": "Charging profile",
+    "limit": "Charging limit from outside",
+    "needs": "The car's charging needs",
+    "schedule": "Charging schedule",
+    "message": "Display message",
+    "reservation": "Reservation",
+    "list": "Local list of cards",
+    "firmware": "Firmware update",
+    "log": "Log upload",
+    "certificate": "Installed certificate",
+    "customer": "Customer information",
+    "tariff": "Tariff",
+    "der": "Grid support (DER)",
+    "stream": "Event stream",
+    "battery": "Battery swap",
+    "settlement": "Payment",
+    "trait": "Habit of the station",
+}
+_BAD_WORDS = ("fail", "invalid", "revoked", "denied", "badmessage", "rejected", "fault")
+
+
+def _detailed(body: Body) -> tuple[str, bool]:
+    """What a report says at a glance: its status where it is about one thing with a status, else what and how many."""
+    details = [item for item in _list(body.get("details")) if isinstance(item, dict)]
+    words = _KIND_WORDS.get(str(body.get("kind")), "Report")
+    if len(details) != 1:
+        words = f"{words}: {len(details)} entries" if details else f"{words}: nothing"
+        return words + (" gone" if body.get("is_gone") else ""), False
+    said = details[0].get("body")
+    said = said if isinstance(said, dict) else {}
+    status = str(said.get("status") or said.get("value") or "")
+    text = f"{words}: {status or details[0].get('key', '')}"
+    if body.get("is_gone"):
+        return f"{words} gone: {details[0].get('key', '')}{f', {status}' if status else ''}", False
+    is_progress = str(body.get("kind")) in ("firmware", "log", "settlement", "der")
+    return text, is_progress and any(bad in status.lower() for bad in _BAD_WORDS)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _certificate_requested(body: Body) -> tuple[str, bool]:
+    said = "it will be signed" if body.get("accepted") else "refused, there is no authority here"
+    return f"Station asks for a {body.get('kind') or 'certificate'}: {said}", not body.get("accepted")
+
+
+def _asked(body: Body) -> tuple[str, bool]:
+    asked = _with(f"Station asked for {body.get('subject', 'something')}", _say(body, "about"))
+    return f"{asked}, answered {body.get('answer', '')}", False
+
+
+def _priority(body: Body) -> tuple[str, bool]:
+    return f"Priority charging {'began' if body.get('is_active') else 'ended'}", False
+
+
+def _cost(body: Body) -> tuple[str, bool]:
+    total = f"{body.get('total')} {body.get('currency', '')}" if body.get("total") else "not known"
+    return f"Cost by the station's own account: {total}", not body.get("total")
+
+
+def _stream(body: Body) -> tuple[str, bool]:
+    return f"Event stream {body.get('stream_id', '')}: {len(_list(body.get('values')))} values", False
+
+
+def _answer_refused(body: Body) -> tuple[str, bool]:
+    return _with("Station could not take our answer", _say(body, "code", "detail")), True
+
+
 def _transferred(body: Body) -> tuple[str, bool]:
     return _with("Vendor's own message", _say(body, "vendor_id", "message_id", "data")), False
 
@@ -217,8 +289,15 @@ _WORDS: dict[str, Callable[[Body], tuple[str, bool]]] = {
     "TransactionEnded": _ended,
     "DeviceEventNotified": _device_event,
     "SecurityEventNotified": _security,
+    "DetailsReported": _detailed,
+    "CertificateRequested": _certificate_requested,
+    "StationAsked": _asked,
+    "PriorityChargingChanged": _priority,
+    "CostReported": _cost,
+    "StreamReported": _stream,
     "DataTransferred": _transferred,
     "FrameRefused": _refused,
+    "AnswerRefused": _answer_refused,
     "FrameMended": _mended,
     "CommandAnswered": _answered,
 }

@@ -73,6 +73,7 @@ class OcppServer:
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_throttled = False
         self._has_failed = False
+        self.has_signer = False  # set by the wiring that gives an errand which signs certificates
         self.messages = 0
         self.read_buffer = memoryview(bytearray(_READ_BYTES))
 
@@ -302,6 +303,7 @@ class OcppServer:
             lambda: self._entry(link),
             settings.heartbeat_s,
             settings.max_frame_bytes,
+            self.has_signer,
         )
 
     def _entry(self, link: Link) -> Entry:

@@ -66,6 +66,7 @@ class Talk:
         entry: Callable[[], Entry],
         heartbeat_s: int,
         max_frame_bytes: int,
+        has_signer: bool = False,
     ) -> None:
         self.station = station
         self.version = version
@@ -75,6 +76,7 @@ class Talk:
         self._registration = _REGISTRATION.get(entry(), "Pending")
         self._heartbeat_s = heartbeat_s
         self._max_frame_bytes = max_frame_bytes
+        self._has_signer = has_signer
         self._told: set[tuple[str, str]] = set()
         self._first_at: datetime | None = None
         self._counts = {name: _frames.labels(version.protocol, name) for name in version.actions}
@@ -144,7 +146,13 @@ class Talk:
 
     def _context(self, received_at: datetime) -> Context:
         return Context(
-            self.station, received_at, self._registration, self._heartbeat_s, self._intake.decide, self._session_of
+            self.station,
+            received_at,
+            self._registration,
+            self._heartbeat_s,
+            self._intake.decide,
+            self._session_of,
+            self._has_signer,
         )
 
     def _session_of(self, transaction_id: str) -> Session | None:

@@ -31,6 +31,7 @@ class Context(NamedTuple):
     heartbeat_s: int
     decide: Callable[[str, datetime], Decision]
     session_of: Callable[[str], Session | None]  # by transaction id
+    has_signer: bool = False  # is there an authority that signs certificates of stations?
 
 
 Events = Callable[[Any, Context], list[AnyEvent]]

@@ -276,6 +276,8 @@ def _is_leap(session: Session, gained_wh: float, at: datetime) -> bool:
 
 def _counted_by_register(session: Session, register_wh: int, at: datetime) -> dict[str, Any]:
     last, start, carried = session.meter_last_wh, session.meter_start_wh, session.energy_carried_wh
+    if last is not None and register_wh < last and at == session.sample_at:
+        return {}  # no register falls within an instant: an earlier reading, repeated at the end, of the same second
     changes: dict[str, Any] = {}
     if last is None or start is None:  # first register: what other witnesses counted so far is carried
         start, carried = register_wh, session.energy_wh

@@ -182,6 +182,14 @@ def test_a_refused_token_and_an_unseen_start_are_for_review() -> None:
     assert "start not seen" in started(start_unknown=True).review[0]
 
 
+def test_a_lower_register_of_the_same_second_is_an_earlier_reading() -> None:
+    """Whole seconds, and a stop that repeats the first reading after the second one of that second."""
+    session = played(started(1000), reading(1, energy_import_wh=1150.0), reading(1, energy_import_wh=1000.0))
+    assert (session.energy_wh, session.review) == (150, ())
+    session = played(session, reading(2, energy_import_wh=1200.0), stop(3, 1200))
+    assert (session.energy_wh, session.review) == (200, ())
+
+
 def test_a_register_that_leaps_beyond_any_cable_is_not_billed() -> None:
     session = sampled(started(), reading(60, energy_import_wh=1500.0))
     session = sampled(session, reading(120, energy_import_wh=4_294_967_295.0))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import servers
+from installing import ServerMissing, npm_packages
 from playwright.sync_api import Page
 
 VERSION = "4.11.0"
-_FOLDER = servers.TOOLS / f"axe-core-{VERSION}"
 _TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 
 
@@ -22,18 +19,10 @@ class AxeMissing(Exception):
 
 def prepare() -> Path:
     """The path of ``axe.min.js``. Raises AxeMissing."""
-    script = _FOLDER / "node_modules" / "axe-core" / "axe.min.js"
-    if script.is_file():
-        return script
-    npm = shutil.which("npm")
-    if npm is None:
-        raise AxeMissing("npm is not installed")
-    _FOLDER.mkdir(parents=True, exist_ok=True)
-    command = [npm, "install", "--prefix", str(_FOLDER), "--no-audit", "--no-fund", "--ignore-scripts"]
-    done = subprocess.run([*command, f"axe-core@{VERSION}"], capture_output=True, text=True, timeout=90, check=False)
-    if done.returncode or not script.is_file():
-        raise AxeMissing(f"npm could not fetch axe-core: {done.stderr.strip()[-200:]}")
-    return script
+    try:
+        return npm_packages("axe-core", [f"axe-core@{VERSION}"]) / "axe-core" / "axe.min.js"
+    except ServerMissing as error:
+        raise AxeMissing(str(error)) from error
 
 
 @cache

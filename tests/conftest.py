@@ -24,11 +24,13 @@ from bridge.stores.tables import metadata
 sys.path.insert(0, str(Path(__file__).parent))
 
 import servers
+from charger_programs import Program
 
 T = TypeVar("T")
 
 NOT_RUN = "NOT RUN: "
 _NEEDS = {"mosquitto": "mosquitto", "postgres_url": "postgres", "influx": "influx", "chromium_path": "chromium"}
+_NEEDS_OF_PARAMETER = {"postgresql": "postgres", "ocpp-rpc": "ocpp-rpc", "ocpp-go": "ocpp-go"}  # in a test's name
 _missing: dict[str, str] = {}
 
 
@@ -36,10 +38,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Install what the collected tests need, outside any test's timeout."""
     if session.config.option.collectonly:
         return
-    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    if any("postgresql" in item.name for item in session.items):
-        wanted.add("postgres_url")
-    _missing.update(servers.prepare([server for fixture, server in _NEEDS.items() if fixture in wanted]))
+    fixtures = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    names = " ".join(item.name for item in session.items)
+    wanted = {server for fixture, server in _NEEDS.items() if fixture in fixtures}
+    wanted |= {server for word, server in _NEEDS_OF_PARAMETER.items() if word in names}
+    _missing.update(servers.prepare([server for server in servers.FINDERS if server in wanted]))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -133,6 +136,15 @@ def influx_bucket(influx: servers.Influx) -> Iterator[servers.Influx]:
 def chromium_path() -> Path:
     need("chromium")
     return servers.find_chromium()
+
+
+@pytest.fixture
+def charger_program(request: pytest.FixtureRequest) -> Program:
+    """Charge point software that is not ours, by the parameter's name: ``ocpp-rpc`` or ``ocpp-go``."""
+    need(request.param)
+    found = servers.FINDERS[request.param]()
+    assert isinstance(found, Program)
+    return found
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -6,8 +6,6 @@ minutes once); with ``CI=true`` it fails where one cannot be had. ``ServerMissin
 
 from __future__ import annotations
 
-import fcntl
-import functools
 import json
 import os
 import secrets
@@ -26,13 +24,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-TOOLS = Path(os.environ.get("TEST_TOOLS") or Path.home() / ".cache" / "chargewatch-tools")
+from charger_programs import find_ocpp_go, find_ocpp_rpc
+from installing import TOOLS, ServerMissing, apt_install, locked, program
+
 IS_CI = os.environ.get("CI", "").lower() == "true"
 START_S = 45.0
-
-
-class ServerMissing(Exception):
-    """A server that cannot be had here, and why."""
 
 
 class Mosquitto(NamedTuple):
@@ -66,16 +62,16 @@ class Influx(NamedTuple):
 
 
 def find_mosquitto() -> Path:
-    return _program("mosquitto", ["/usr/sbin/mosquitto"], package="mosquitto")
+    return program("mosquitto", ["/usr/sbin/mosquitto"], package="mosquitto")
 
 
 def find_postgres() -> Path:
     """The folder with ``initdb`` and ``postgres``."""
-    return _program("postgres", sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres")), "postgresql").parent
+    return program("postgres", sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres")), "postgresql").parent
 
 
 def find_chromium() -> Path:
-    return _program("chromium", [], package="chromium")
+    return program("chromium", [], package="chromium")
 
 
 def find_influxd() -> Path | None:
@@ -89,7 +85,8 @@ def find_influxd() -> Path | None:
 
 
 def _built_influxd(folder: Path) -> Path:
-    with _locked(folder / "lock"):
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked("influx"):
         if not (folder / "influxd").exists():
             _build_influxd(folder)
     return folder / "influxd"
@@ -99,7 +96,7 @@ def _build_influxd(folder: Path) -> None:
     if absent := [name for name in ("go", "cargo", "cc") if not shutil.which(name)]:
         raise ServerMissing(f"InfluxDB is built with go, cargo and cc; here is no {' and no '.join(absent)}")
     if not shutil.which("pkg-config"):
-        _apt_install("pkg-config")
+        apt_install("pkg-config")
     print("building InfluxDB once, this takes some minutes ...", file=sys.stderr, flush=True)
     log = folder / "build.log"
     with log.open("w") as output:
@@ -109,54 +106,13 @@ def _build_influxd(folder: Path) -> None:
         raise ServerMissing(f"InfluxDB could not be built: {_tail(log)}")
 
 
-def _program(name: str, places: Sequence[str | Path], package: str) -> Path:
-    """On PATH, in the usual places, or from Debian's package."""
-
-    def look() -> Path | None:
-        on_path = shutil.which(name)
-        usual = [Path(p) for p in places if Path(p).exists()]
-        return Path(on_path) if on_path else usual[-1] if usual else None
-
-    found = look()
-    if found is None:
-        _apt_install(package)
-        found = look() or next(iter(Path("/usr/lib").glob(f"*/*/bin/{name}")), None)
-    if found is None:
-        raise ServerMissing(f"the package {package} is installed but has no {name}")
-    return found
-
-
-def _apt_install(package: str) -> None:
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise ServerMissing(f"{package} is not installed and only root on Debian can install it")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    with _locked(TOOLS / "apt.lock"):
-        _apt_update()
-        command = ["apt-get", "install", "-y", "--no-install-recommends", package]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ServerMissing(f"apt-get install {package} failed: {done.stderr.strip()[-300:]}")
-
-
-@functools.cache
-def _apt_update() -> None:
-    subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=False)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Two test runs at once install a thing once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 FINDERS: dict[str, Callable[[], object]] = {
     "mosquitto": find_mosquitto,
     "postgres": find_postgres,
     "influx": find_influxd,
     "chromium": find_chromium,
+    "ocpp-rpc": find_ocpp_rpc,
+    "ocpp-go": find_ocpp_go,
 }
 
 
@@ -166,11 +122,11 @@ FINDERS: dict[str, Callable[[], object]] = {
 @contextmanager
 def mosquitto(port: int | None = None, config: Sequence[str] = ("allow_anonymous true",)) -> Iterator[Mosquitto]:
     """A broker on loopback. ``port`` to come back on the same one; ``config`` further lines of its file."""
-    program, port = find_mosquitto(), port or free_port()
+    binary, port = find_mosquitto(), port or free_port()
     with _folder() as folder:
         file = folder / "mosquitto.conf"
         file.write_text("\n".join([f"listener {port} 127.0.0.1", "persistence false", *config, ""]))
-        with _running([str(program), "-c", str(file)], folder, lambda: _answers(port)):
+        with _running([str(binary), "-c", str(file)], folder, lambda: _answers(port)):
             yield Mosquitto("127.0.0.1", port)
 
 
@@ -197,8 +153,8 @@ def postgres(port: int | None = None) -> Iterator[str]:
 @contextmanager
 def influx(port: int | None = None) -> Iterator[Influx]:
     """The server named by INFLUXDB_URL and INFLUXDB_TOKEN, else one of our own with organisation and token."""
-    program = find_influxd()
-    if program is None:
+    binary = find_influxd()
+    if binary is None:
         named = _named_influx()
         try:
             yield named
@@ -211,7 +167,7 @@ def influx(port: int | None = None) -> Iterator[Influx]:
         places = {"--bolt-path": "i.bolt", "--engine-path": "engine", "--sqlite-path": "i.db"}
         files = [part for option, name in places.items() for part in (option, str(folder / name))]
         quiet = ["--reporting-disabled", "--log-level", "error", "--http-bind-address", f"127.0.0.1:{port}"]
-        with _running([str(program), *files, *quiet], folder, lambda: _healthy(url)):
+        with _running([str(binary), *files, *quiet], folder, lambda: _healthy(url)):
             yield _set_up(url)
 
 

@@ -1,0 +1,103 @@
+"""A charger that others wrote, as a process beside our server: what it said and heard comes as lines of JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from charger_programs import Program
+from ocpp_world import PEPPER, World
+
+from bridge.access import Directory, StationEntry, TokenEntry, key_hmac
+
+_MAX_LINE_BYTES = 2**24
+STATION, KEY, CARD = "INDIE 1", "correct horse battery", "CARD-A"
+DIRECTORY = Directory(
+    stations={STATION: StationEntry(id=STATION, key_hmac=key_hmac(PEPPER, KEY.encode()))},
+    tokens={CARD: TokenEntry(token=CARD)},
+)
+
+
+class Independent:
+    """``lines``: {event}, {said, answer | refused}, {asked, payload} and {violation} as they came."""
+
+    def __init__(self, process: Process) -> None:
+        self.lines: list[dict[str, Any]] = []
+        self._process = process
+        self._news = asyncio.Condition()
+        self._is_over = False
+        self._reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        try:
+            async for line in self._process.stdout:
+                async with self._news:
+                    self.lines.append(json.loads(line))
+                    self._news.notify_all()
+        finally:
+            async with self._news:
+                self._is_over = True
+                self._news.notify_all()
+
+    def find(self, **parts: Any) -> list[dict[str, Any]]:
+        """The lines with these parts."""
+        return [line for line in self.lines if parts.items() <= {k: v for k, v in line.items() if k in parts}.items()]
+
+    async def until(self, times: int = 1, **parts: Any) -> dict[str, Any]:
+        """Wait for a line with these parts, for the so-manieth time."""
+        async with self._news:
+            await self._news.wait_for(lambda: len(self.find(**parts)) >= times or self._is_over)
+        found = self.find(**parts)
+        assert len(found) >= times, f"it ended before {parts}: {self.lines[-5:]} {await self._errors()}"
+        return found[times - 1]
+
+    async def asked(self, action: str, times: int = 1) -> Any:
+        """The payload of our so-manieth call of that action, as it understood it."""
+        return (await self.until(times, asked=action))["payload"]
+
+    async def end(self) -> None:
+        """Ask it to end; fails when it saw anything that is against the protocol."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"end\n")
+        await self.ended()
+
+    async def ended(self) -> None:
+        """Wait until it has ended by itself, and in peace."""
+        await self._reading
+        errors = await self._errors()
+        code = await self._process.wait()
+        assert [line for line in self.lines if "violation" in line] == []
+        assert (code, errors) == (0, "")
+
+    async def _errors(self) -> str:
+        assert self._process.stderr is not None
+        return (await self._process.stderr.read()).decode()
+
+    async def close(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._reading
+        await self._errors()
+        await self._process.wait()
+
+
+@asynccontextmanager
+async def independent(program: Program, house: World, scene: str, **changes: Any) -> AsyncIterator[Independent]:
+    """A charger that plays a scene; killed at the end if it is still there."""
+    facts = {"url": house.url("/ocpp"), "station": STATION, "key": KEY, "card": CARD, "scene": scene} | changes
+    environment = os.environ | program.environment
+    command = (*program.command, json.dumps(facts))
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment, limit=_MAX_LINE_BYTES
+    )
+    charger = Independent(process)
+    try:
+        yield charger
+    finally:
+        await charger.close()

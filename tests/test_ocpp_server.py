@@ -568,6 +568,21 @@ def test_a_callerror_is_a_refusal_with_its_words(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
+def test_null_in_an_answer_is_as_good_as_absent(tmp_path: Path) -> None:
+    """ocpp-go 0.19 sends ``statusInfo: null`` with many answers of 2.0.1."""
+
+    async def scene(house: World) -> None:
+        async with house.charger("CP", "ocpp2.0.1") as charger:
+            station = {"vendorName": "Acme", "model": "Box"}
+            await charger.call("BootNotification", {"reason": "PowerUp", "chargingStation": station})
+            charger.answers["Reset"] = {"status": "Accepted", "statusInfo": None}
+            done = asyncio.create_task(house.server.call("CP", "Reset", {"type": "OnIdle"}, 5.0))
+            await charger.reply(json.loads(await charger.link.recv()))
+            assert (await done).payload == {"status": "Accepted"}
+
+    play(tmp_path, scene)
+
+
 def test_quirk_13_a_deaf_station_times_out_and_is_still_heard(tmp_path: Path) -> None:
     async def scene(house: World) -> None:
         async with house.charger("CP") as charger:

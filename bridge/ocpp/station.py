@@ -328,4 +328,5 @@ def _outcome(frame: Result | Error) -> CallOutcome:
         code = frame.code[:64] or "GenericError"
         return CallOutcome(CommandOutcome.REFUSED, code=code, detail=f"{code}: {frame.description[:255]}")
     payload = None if frames.is_deep(frame.payload) else frames.loose(bytes(frame.payload))
-    return CallOutcome(CommandOutcome.ANSWERED, payload if isinstance(payload, dict) else {})
+    said = payload if isinstance(payload, dict) else {}  # null says as much as absence (field quirk 20)
+    return CallOutcome(CommandOutcome.ANSWERED, {key: value for key, value in said.items() if value is not None})

@@ -27,6 +27,7 @@ OCPP_RPC = (
 class Program(NamedTuple):
     """How to start a program: what its arguments are added to, and what its environment has besides ours."""
 
+    name: str
     command: tuple[str, ...]
     environment: dict[str, str]
 
@@ -35,7 +36,8 @@ def find_ocpp_rpc() -> Program:
     """A charger made with npm's ocpp-rpc."""
     node = program("node", [], package="nodejs")
     modules = npm_packages("ocpp-rpc", OCPP_RPC)
-    return Program((str(node), str(_SOURCES / "ocpp-rpc" / "charger.js")), {"NODE_PATH": str(modules)})
+    command = (str(node), str(_SOURCES / "ocpp-rpc" / "charger.js"))
+    return Program("ocpp-rpc", command, {"NODE_PATH": str(modules)})
 
 
 def find_ocpp_go() -> Program:
@@ -48,4 +50,4 @@ def find_ocpp_go() -> Program:
         return [str(go), "build", "-C", str(source), "-buildvcs=false", "-o", str(folder / "charger"), "."]
 
     folder = made("ocpp-go", b"\0".join(file.read_bytes() for file in files), build)
-    return Program((str(folder / "charger"),), {})
+    return Program("ocpp-go", (str(folder / "charger"),), {})

@@ -26,7 +26,8 @@ DIRECTORY = Directory(
 class Independent:
     """``lines``: {event}, {said, answer | refused}, {asked, payload} and {violation} as they came."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, name: str, process: Process) -> None:
+        self.name = name
         self.lines: list[dict[str, Any]] = []
         self._process = process
         self._news = asyncio.Condition()
@@ -72,8 +73,12 @@ class Independent:
         await self._reading
         errors = await self._errors()
         code = await self._process.wait()
-        assert [line for line in self.lines if "violation" in line] == []
-        assert (code, errors) == (0, "")
+        wrong = [line["violation"] for line in self.lines if "violation" in line]
+        assert (wrong, code, errors) == ([], 0, ""), (wrong, code, errors)
+
+    async def code(self) -> int:
+        """What it ended with."""
+        return await self._process.wait()
 
     async def _errors(self) -> str:
         assert self._process.stderr is not None
@@ -96,7 +101,7 @@ async def independent(program: Program, house: World, scene: str, **changes: Any
     process = await asyncio.create_subprocess_exec(
         *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment, limit=_MAX_LINE_BYTES
     )
-    charger = Independent(process)
+    charger = Independent(program.name, process)
     try:
         yield charger
     finally:

@@ -29,7 +29,7 @@ from bridge.events import (
     VariablesReported,
     decode,
 )
-from bridge.ocpp import schemas
+from bridge.ocpp import schemas, v16
 from bridge.ocpp.server import VERSIONS
 from bridge.session import Session, SessionState
 from bridge.settings import Unknown
@@ -117,6 +117,9 @@ def test_a_charger_that_offers_all_versions_lives_in_the_newest(charger_program:
 # commands
 
 
+ODD_ANSWERS = {("ocpp-go", "GetCompositeSchedule")}  # its type is that of OCPP 2.0, and is passed on as it is
+
+
 @SPEAKERS
 def test_a_charger_of_others_understands_every_command(charger_program: Program, protocol: str, tmp_path: Path) -> None:
     async def scene(house: World) -> None:
@@ -135,7 +138,8 @@ async def command(house: World, charger: Independent, protocol: str, sample: Sam
     said = {word: len(charger.find(said=word)) + sample.follows.count(word) for word in sample.follows}
     done = await house.server.call(STATION, sample.action, sample.payload, 5.0)
     assert done.outcome is CommandOutcome.ANSWERED, (sample.action, done)
-    assert schemas.violations(protocol, sample.action, dict(done.payload), is_response=True) == []
+    if (charger.name, sample.action) not in ODD_ANSWERS:
+        assert schemas.violations(protocol, sample.action, dict(done.payload), is_response=True) == []
     assert sample.answer.items() <= done.payload.items(), (sample.action, done.payload)
     assert await charger.asked(sample.action, asked + 1) == sample.payload
     for word, times in said.items():
@@ -184,8 +188,8 @@ def test_a_reset_brings_it_back(charger_program: Program, protocol: str, kind: s
             assert await ask(house, "Reset", kind=kind) == {"status": "Accepted"}
             await charger.until(event="restarted")
             assert house.server.holds(STATION)
-            message = await ask(house, "Trigger", message="StatusNotification", evse=1)
-            assert message == {"status": "Accepted"}, "it can be called again"
+            answer = await ask(house, "Trigger", message="StatusNotification", evse=1)
+            assert answer == {"status": "Accepted"}, "it can be called again"
             await charger.end()
         assert len(await events(house, StationBooted)) == 2
         await is_clean(house)
@@ -233,6 +237,22 @@ def test_a_report_comes_whole(charger_program: Program, protocol: str, tmp_path:
             ("EVSE@1", "Power", "Actual", "22000"),
             ("Connector@1", "ConnectorType", "Actual", "cType2"),
         ]
+
+    play(tmp_path, scene)
+
+
+@EACH
+def test_they_would_notice_an_answer_that_is_wrong(
+    charger_program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(v16.ACTIONS["Heartbeat"], "reply", lambda request, events, context: {"now": "12:00"})
+
+    async def scene(house: World) -> None:
+        async with independent(charger_program, house, "life", protocols=["ocpp1.6"]) as charger:
+            with pytest.raises(AssertionError, match="ended before"):
+                await charger.until(event="ready")
+            assert "currenttime" in str([line for line in charger.lines if "violation" in line]).lower()
+            assert await charger.code() == 1
 
     play(tmp_path, scene)
 
@@ -298,19 +318,34 @@ def test_a_charger_that_comes_twice_is_one(charger_program: Program, tmp_path: P
     play(tmp_path, scene)
 
 
+@EACH
+def test_a_quiet_charger_answers_our_pings_and_stays(charger_program: Program, tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        async with independent(charger_program, house, "life", protocols=["ocpp1.6"]) as charger:
+            await charger.until(event="ready")
+            link = house.server.connections[STATION]
+            link.answers_pings = False
+            await house.until(lambda: link.answers_pings, "an answer to a ping")
+            assert house.server.connections[STATION] is link
+            await charger.end()
+
+    play(tmp_path, scene, ping_interval_s=0.2)
+
+
 # compression
 
 
-@ONLY_RPC
 @pytest.mark.parametrize(
-    "deflate",
+    ("charger_program", "deflate"),
     [
-        True,
-        {"threshold": 0},
-        {"threshold": 0, "serverNoContextTakeover": True, "clientNoContextTakeover": True},
-        {"threshold": 0, "serverMaxWindowBits": 10, "clientMaxWindowBits": 10},
+        ("ocpp-rpc", True),
+        ("ocpp-rpc", {"threshold": 0}),
+        ("ocpp-rpc", {"threshold": 0, "serverNoContextTakeover": True, "clientNoContextTakeover": True}),
+        ("ocpp-rpc", {"threshold": 0, "serverMaxWindowBits": 10, "clientMaxWindowBits": 10}),
+        ("ocpp-go", True),  # it always wants "no context takeover" of both sides
     ],
-    ids=["usual", "every frame", "no context", "small window"],
+    indirect=["charger_program"],
+    ids=["ocpp-rpc", "ocpp-rpc, every frame", "ocpp-rpc, no context", "ocpp-rpc, small window", "ocpp-go"],
 )
 def test_a_compressed_conversation_is_the_same(charger_program: Program, deflate: Any, tmp_path: Path) -> None:
     async def scene(house: World) -> None:

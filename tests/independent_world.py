@@ -62,10 +62,14 @@ class Independent:
         """The payload of our so-manieth call of that action, as it understood it."""
         return (await self.until(times, asked=action))["payload"]
 
-    async def end(self) -> None:
-        """Ask it to end; fails when it saw anything that is against the protocol."""
+    def go_on(self) -> None:
+        """Tell it to do what comes next in its scene."""
         assert self._process.stdin is not None
-        self._process.stdin.write(b"end\n")
+        self._process.stdin.write(b"go on\n")
+
+    async def end(self) -> None:
+        """Tell it to end; fails when it saw anything that is against the protocol."""
+        self.go_on()
         await self.ended()
 
     async def ended(self) -> None:

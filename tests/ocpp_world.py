@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
@@ -102,6 +103,16 @@ class Charger:
 
     async def boot(self) -> Any:
         return await self.call("BootNotification", {"chargePointVendor": "Acme", "chargePointModel": "Box"})
+
+
+def own_certificate(folder: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for 127.0.0.1 and its key, as PEM files."""
+    certificate, key = folder / "c.pem", folder / "k.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", *files]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
 
 
 def new_intake(path: Path, directory: Directory | None = None, tokens: Unknown = Unknown.REJECT) -> Intake:

@@ -13,8 +13,9 @@ import pytest
 from charger_programs import Program
 from command_samples import COMMANDS, Sample
 from independent_world import CARD, DIRECTORY, STATION, Independent, independent
-from ocpp_world import World, world
+from ocpp_world import World, own_certificate, world
 
+from bridge.access import Directory
 from bridge.command_bus import CommandOutcome, Request
 from bridge.events import (
     ConnectorStatus,
@@ -43,8 +44,8 @@ ONLY_RPC = pytest.mark.parametrize("charger_program", ["ocpp-rpc"], indirect=Tru
 
 def play(path: Path, scene: Any, **options: Any) -> None:
     async def run() -> None:
-        options.setdefault("directory", DIRECTORY)
-        async with asyncio.timeout(60), world(path, unknown=Unknown.REJECT, **options) as house:
+        facts = {"directory": DIRECTORY, "unknown": Unknown.REJECT} | options
+        async with asyncio.timeout(60), world(path, **facts) as house:
             await scene(house)
 
     asyncio.run(run())
@@ -280,6 +281,42 @@ def test_who_does_not_belong_here_is_told_401(
         assert await events(house) == []
 
     play(tmp_path, scene)
+
+
+@SPEAKERS
+def test_a_charger_that_is_new_waits_until_it_is_approved(
+    charger_program: Program, protocol: str, tmp_path: Path
+) -> None:
+    async def scene(house: World) -> None:
+        async with independent(charger_program, house, "held", protocols=[protocol]) as charger:
+            await charger.until(event="held")
+            early = await house.server.call(STATION, "ClearCache", {}, 0.1)
+            assert (early.outcome, early.detail) == (CommandOutcome.OFFLINE, "the station has not booted yet")
+            house.intake.directory = DIRECTORY
+            charger.go_on()
+            await charger.until(event="ready")
+            late = await house.server.call(STATION, "ClearCache", {}, 5.0)
+            assert late.payload == {"status": "Accepted"}
+            await charger.end()
+        assert [event.code for event in await events(house, FrameRefused)] == ["SecurityError"]
+        assert await events(house, FrameMended) == []
+
+    play(tmp_path, scene, directory=Directory(), unknown=Unknown.HOLD)
+
+
+@SPEAKERS
+def test_a_charger_of_others_comes_by_tls(charger_program: Program, protocol: str, tmp_path: Path) -> None:
+    certificate, key = own_certificate(tmp_path)
+
+    async def scene(house: World) -> None:
+        facts = {"url": house.url("/ocpp").replace("ws:", "wss:"), "ca": certificate.read_text()}
+        async with independent(charger_program, house, "life", protocols=[protocol], **facts) as charger:
+            await charger.until(event="ready")
+            assert house.server.connections[STATION].security == "basic"
+            await charger.end()
+        assert [session.energy_wh for session in house.sessions(STATION)] == [420]
+
+    play(tmp_path, scene, tls_certificate=certificate, tls_key=key)
 
 
 @SPEAKERS

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import ssl
-import subprocess
 import threading
 import urllib.request
 from collections.abc import Awaitable, Callable
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ocpp_world import PEPPER, Charger, World, world
+from ocpp_world import PEPPER, Charger, World, own_certificate, world
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import CloseCode
@@ -473,10 +472,7 @@ def test_deflate_is_spoken_when_offered_and_wanted(tmp_path: Path, is_on: bool) 
 
 
 def test_tls_is_spoken_where_a_certificate_is_set(tmp_path: Path) -> None:
-    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
-               "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True)
+    certificate, key = own_certificate(tmp_path)
     context = ssl.create_default_context(cafile=str(certificate))
 
     async def scene(house: World) -> None:

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -19,7 +21,9 @@ import (
 
 // version is the life of a charge point in the words of one version of OCPP.
 type version interface {
+	register(reason string) (status string, intervalS int)
 	boot(reason string)
+	heartbeat() ocpp.Request
 	live()
 	begin(evse int, token string, remoteStart *int) *transaction
 	sample(t *transaction, wh int)
@@ -77,6 +81,11 @@ func (c *charger) connect() {
 
 func (c *charger) tryConnect() (code int, err error) {
 	client := ws.NewClient()
+	if c.config.CA != "" {
+		trusted := x509.NewCertPool()
+		trusted.AppendCertsFromPEM([]byte(c.config.CA))
+		client = ws.NewTLSClient(&tls.Config{RootCAs: trusted})
+	}
 	if c.config.Key != nil {
 		client.SetBasicAuth(c.config.Station, *c.config.Key)
 	}

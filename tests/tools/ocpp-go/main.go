@@ -1,16 +1,20 @@
 // A charge point made with ocpp-go, which checks every message against the rules written into its types.
 //
-// charger CONFIG: the configuration is JSON (url, station, key, protocols, card, scene, deflate). It prints what happens
-// as JSON lines, takes "end" on its standard input, and ends with 1 when anything it saw broke the protocol.
+// charger CONFIG: the configuration is JSON (url, station, key, protocols, card, scene, deflate, ca). It prints what
+// happens as JSON lines, goes on when told by a line, and ends with 1 when anything it saw broke the protocol.
 package main
 
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"sync"
+
+	"github.com/lorenzodonini/ocpp-go/ocpp"
+	"github.com/lorenzodonini/ocpp-go/ocppj"
 )
 
 type config struct {
@@ -21,6 +25,7 @@ type config struct {
 	Card      string   `json:"card"`
 	Scene     string   `json:"scene"`
 	Deflate   *bool    `json:"deflate"`
+	CA        string   `json:"ca"`
 }
 
 type line map[string]any
@@ -61,7 +66,10 @@ func fail(format string, parts ...any) {
 
 func ptr[T any](value T) *T { return &value }
 
-func awaitEnd() { _, _ = bufio.NewReader(os.Stdin).ReadString('\n') }
+var input = bufio.NewReader(os.Stdin)
+
+// told waits for the next line, or the end of the input.
+func told() { _, _ = input.ReadString('\n') }
 
 // life: boots, charges once, then obeys.
 func life(c *charger) {
@@ -69,7 +77,7 @@ func life(c *charger) {
 	c.version.boot("PowerUp")
 	c.version.live()
 	say(line{"event": "ready"})
-	awaitEnd()
+	told()
 	c.station.Stop()
 }
 
@@ -85,7 +93,7 @@ func offline(c *charger) {
 	c.registerWh[1] += 250
 	c.version.end(t, "Local") // waits in ocpp-go's queue for the connection
 	say(line{"event": "delivered"})
-	awaitEnd()
+	told()
 	c.station.Stop()
 }
 
@@ -96,6 +104,24 @@ func refused(c *charger) {
 	say(line{"event": "refused", "code": code})
 }
 
+// held: is new here, and waits for a person to approve it.
+func held(c *charger) {
+	c.connect()
+	status, intervalS := c.version.register("PowerUp")
+	expect(status == "Pending", "registered as %s", status)
+	expect(intervalS > 0 && intervalS <= 30, "asked to come again in %d s", intervalS)
+	_, err := c.station.SendRequest(c.version.heartbeat())
+	var refusal *ocpp.Error
+	expect(errors.As(err, &refusal) && refusal.Code == ocppj.SecurityError, "its heartbeat got %v", err)
+	say(line{"event": "held"})
+	told()
+	c.version.boot("PowerUp")
+	c.call(c.version.heartbeat())
+	say(line{"event": "ready"})
+	told()
+	c.station.Stop()
+}
+
 // large: says and hears much.
 func large(c *charger) {
 	c.connect()
@@ -104,7 +130,7 @@ func large(c *charger) {
 		c.version.transfer("log", strings.Repeat("meter ok; ", 3000))
 	}
 	say(line{"event": "ready"})
-	awaitEnd()
+	told()
 	c.station.Stop()
 }
 
@@ -113,7 +139,7 @@ func main() {
 	if err := json.Unmarshal([]byte(os.Args[1]), &settings); err != nil {
 		panic(err)
 	}
-	scenes := map[string]func(*charger){"life": life, "offline": offline, "refused": refused, "large": large}
+	scenes := map[string]func(*charger){"life": life, "offline": offline, "refused": refused, "held": held, "large": large}
 	scenes[settings.Scene](newCharger(settings))
 	if isViolated {
 		os.Exit(1)

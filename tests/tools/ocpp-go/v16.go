@@ -43,12 +43,19 @@ func (v *v16) status(connector int, word core.ChargePointStatus, code core.Charg
 	v.call(request)
 }
 
-func (v *v16) boot(reason string) {
+func (v *v16) register(_ string) (string, int) {
 	request := core.NewBootNotificationRequest("Go-16", "Acme")
 	request.ChargePointSerialNumber, request.FirmwareVersion = "SN-0016", "1.0.0"
 	answer := call[*core.BootNotificationConfirmation](v.charger, request)
-	expect(answer.Status == core.RegistrationStatusAccepted, "booted as %s", answer.Status)
 	expect(time.Since(answer.CurrentTime.Time).Abs() < time.Minute, "told the time %v", answer.CurrentTime)
+	return string(answer.Status), answer.Interval
+}
+
+func (v *v16) heartbeat() ocpp.Request { return core.NewHeartbeatRequest() }
+
+func (v *v16) boot(reason string) {
+	status, _ := v.register(reason)
+	expect(status == "Accepted", "booted as %s", status)
 	for connector := 0; connector <= 2; connector++ {
 		v.status(connector, core.ChargePointStatusAvailable, core.NoError)
 	}
@@ -115,7 +122,7 @@ func (v *v16) authorise(token string, wanted types.AuthorizationStatus) {
 }
 
 func (v *v16) live() {
-	v.call(core.NewHeartbeatRequest())
+	v.call(v.heartbeat())
 	v.authorise(v.config.Card, types.AuthorizationStatusAccepted)
 	v.authorise("STRANGER", types.AuthorizationStatusInvalid)
 	event := security.NewSecurityEventNotificationRequest("StartupOfTheDevice", types.Now())
@@ -146,7 +153,7 @@ func (v *v16) trigger(message string, connector *int) func() {
 	}
 	return map[string]func(){
 		"BootNotification": func() { v.boot("") },
-		"Heartbeat":        func() { v.call(core.NewHeartbeatRequest()) },
+		"Heartbeat":        func() { v.call(v.heartbeat()) },
 		"MeterValues": func() {
 			reading := sampled16(v.registerWh[at], types.ReadingContextTrigger)
 			v.call(core.NewMeterValuesRequest(at, []types.MeterValue{reading}))

@@ -58,12 +58,19 @@ func (v *v201) status(evse int, word availability.ConnectorStatus) {
 	v.call(availability.NewStatusNotificationRequest(types.NewDateTime(time.Now()), word, evse, 1))
 }
 
-func (v *v201) boot(reason string) {
+func (v *v201) register(reason string) (string, int) {
 	request := provisioning.NewBootNotificationRequest(provisioning.BootReason(reason), "Go-201", "Acme")
 	request.ChargingStation.SerialNumber, request.ChargingStation.FirmwareVersion = "SN-0201", "2.0.0"
 	answer := call[*provisioning.BootNotificationResponse](v.charger, request)
-	expect(answer.Status == provisioning.RegistrationStatusAccepted, "booted as %s", answer.Status)
 	expect(time.Since(answer.CurrentTime.Time).Abs() < time.Minute, "told the time %v", answer.CurrentTime)
+	return string(answer.Status), answer.Interval
+}
+
+func (v *v201) heartbeat() ocpp.Request { return availability.NewHeartbeatRequest() }
+
+func (v *v201) boot(reason string) {
+	status, _ := v.register(reason)
+	expect(status == "Accepted", "booted as %s", status)
 	v.status(1, availability.ConnectorStatusAvailable)
 	v.status(2, availability.ConnectorStatusAvailable)
 }
@@ -177,7 +184,7 @@ func (v *v201) authorise(token string, wanted types.AuthorizationStatus) {
 }
 
 func (v *v201) live() {
-	v.call(availability.NewHeartbeatRequest())
+	v.call(v.heartbeat())
 	v.authorise(v.config.Card, types.AuthorizationStatusAccepted)
 	v.authorise("STRANGER", types.AuthorizationStatusUnknown)
 	now := types.NewDateTime(time.Now())

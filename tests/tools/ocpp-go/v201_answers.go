@@ -38,7 +38,7 @@ func (v *v201) answer(request ocpp.Request) (ocpp.Response, func()) {
 func (v *v201) trigger(message string, evse int) func() {
 	return map[string]func(){
 		"BootNotification": func() { v.boot("Triggered") },
-		"Heartbeat":        func() { v.call(availability.NewHeartbeatRequest()) },
+		"Heartbeat":        func() { v.call(v.heartbeat()) },
 		"MeterValues": func() {
 			reading := sampled201(v.registerWh[evse], types.ReadingContextTrigger)
 			v.call(meter.NewMeterValuesRequest(evse, []types.MeterValue{reading}))

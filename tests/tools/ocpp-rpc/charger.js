@@ -1,14 +1,16 @@
 "use strict";
 // A charge point made with ocpp-rpc, whose strict mode holds every frame against the official schemas.
 //
-// node charger.js CONFIG: the configuration is JSON (url, station, key, protocols, card, scene, deflate). It prints what
-// happens as JSON lines, takes "end" on its standard input, and ends with 1 when anything it saw broke the protocol.
+// node charger.js CONFIG: the configuration is JSON (url, station, key, protocols, card, scene, deflate, ca). It prints what
+// happens as JSON lines, goes on when told by a line, and ends with 1 when anything it saw broke the protocol.
 
 const readline = require("node:readline");
 const { RPCClient, createValidator } = require("ocpp-rpc");
 
 const config = JSON.parse(process.argv[2]);
 const violations = [];
+const input = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const told = () => input.next(); // the next line, or the end of the input
 
 const say = (line) => process.stdout.write(JSON.stringify(line) + "\n");
 function violation(text) {
@@ -40,7 +42,7 @@ class Charger {
       reconnect,
       backoff: { initialDelay: 50, maxDelay: 200, factor: 2, randomisationFactor: 0 },
       callTimeoutMs: 10_000,
-      wsOpts: { perMessageDeflate: config.deflate ?? true },
+      wsOpts: { perMessageDeflate: config.deflate ?? true, ca: config.ca },
     });
     this.listen();
   }
@@ -110,7 +112,7 @@ const SCENES = {
     await charger.version.boot(charger, "PowerUp");
     await charger.version.live(charger);
     say({ event: "ready" });
-    await end;
+    await told();
     await charger.client.close({ awaitPending: true });
   },
 
@@ -131,7 +133,7 @@ const SCENES = {
     charger.isOffline = false;
     await ending;
     say({ event: "delivered" });
-    await end;
+    await told();
     await charger.client.close();
   },
 
@@ -147,7 +149,7 @@ const SCENES = {
     say({ event: "replaced", code, reason });
     await second.call("Heartbeat", {});
     say({ event: "ready" });
-    await end;
+    await told();
     await second.client.close();
   },
 
@@ -162,6 +164,24 @@ const SCENES = {
     }
   },
 
+  // is new here, and waits for a person to approve it
+  async held() {
+    const charger = new Charger();
+    await charger.connect();
+    const answer = await charger.version.register(charger, "PowerUp");
+    charger.expect(answer.status === "Pending", `registered as ${answer.status}`);
+    charger.expect(answer.interval > 0 && answer.interval <= 30, `asked to come again in ${answer.interval} s`);
+    const refusal = await charger.client.call("Heartbeat", {}).catch((error) => error);
+    charger.expect(refusal.rpcErrorCode === "SecurityError", `its heartbeat got ${JSON.stringify(refusal)}`);
+    say({ event: "held" });
+    await told();
+    await charger.version.boot(charger, "PowerUp");
+    await charger.call("Heartbeat", {});
+    say({ event: "ready" });
+    await told();
+    await charger.client.close();
+  },
+
   // says and hears much
   async large() {
     const charger = new Charger();
@@ -171,17 +191,13 @@ const SCENES = {
       await charger.call("DataTransfer", { vendorId: "com.example", messageId: "log", data: "meter ok; ".repeat(3000) });
     }
     say({ event: "ready" });
-    await end;
+    await told();
     await charger.client.close();
   },
 };
 
-const lines = readline.createInterface({ input: process.stdin });
-const end = new Promise((resolve) => lines.on("line", resolve).on("close", resolve));
-
 SCENES[config.scene]()
   .catch((error) => violation(error.stack))
   .finally(() => {
-    lines.close();
     process.exit(violations.length ? 1 : 0);
   });

@@ -7,13 +7,17 @@ function status(charger, connectorId, word, errorCode = "NoError") {
   return charger.call("StatusNotification", { connectorId, errorCode, status: word, timestamp: now() });
 }
 
-async function boot(charger) {
-  const answer = await charger.call("BootNotification", {
+function register(charger) {
+  return charger.call("BootNotification", {
     chargePointVendor: "Acme",
     chargePointModel: "Rpc-16",
     chargePointSerialNumber: "SN-0016",
     firmwareVersion: "1.0.0",
   });
+}
+
+async function boot(charger) {
+  const answer = await register(charger);
   charger.expect(answer.status === "Accepted", `booted as ${answer.status}`);
   charger.expect(Math.abs(new Date(answer.currentTime) - Date.now()) < 60_000, `told the time ${answer.currentTime}`);
   for (const connectorId of [0, 1, 2]) await status(charger, connectorId, "Available");
@@ -194,4 +198,4 @@ const ANSWERS = {
   },
 };
 
-module.exports = { ANSWERS, begin, boot, end, live, sample };
+module.exports = { ANSWERS, begin, boot, end, live, register, sample };

@@ -10,11 +10,15 @@ function status(charger, evseId, connectorStatus) {
   return charger.call("StatusNotification", { timestamp: now(), connectorStatus, evseId, connectorId: 1 });
 }
 
-async function boot(charger, reason) {
-  const answer = await charger.call("BootNotification", {
+function register(charger, reason) {
+  return charger.call("BootNotification", {
     reason,
     chargingStation: { vendorName: "Acme", model: "Rpc-2", serialNumber: "SN-0002", firmwareVersion: "2.0.0" },
   });
+}
+
+async function boot(charger, reason) {
+  const answer = await register(charger, reason);
   charger.expect(answer.status === "Accepted", `booted as ${answer.status}`);
   charger.expect(Math.abs(new Date(answer.currentTime) - Date.now()) < 60_000, `told the time ${answer.currentTime}`);
   for (const evseId of [1, 2]) await status(charger, evseId, "Available");
@@ -286,4 +290,4 @@ const ANSWERS = {
   },
 };
 
-module.exports = { ANSWERS, begin, boot, end, live, sample };
+module.exports = { ANSWERS, begin, boot, end, live, register, sample };

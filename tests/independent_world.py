@@ -6,14 +6,20 @@ import asyncio
 import json
 import os
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+import pytest
 from charger_programs import Program
-from ocpp_world import PEPPER, World
+from ocpp_world import PEPPER, World, world
 
 from bridge.access import Directory, StationEntry, TokenEntry, key_hmac
+from bridge.events import FrameMended, FrameRefused, decode
+from bridge.ocpp.server import VERSIONS
+from bridge.session import Session
+from bridge.settings import Unknown
 
 _MAX_LINE_BYTES = 2**24
 STATION, KEY, CARD = "INDIE 1", "correct horse battery", "CARD-A"
@@ -21,6 +27,12 @@ DIRECTORY = Directory(
     stations={STATION: StationEntry(id=STATION, key_hmac=key_hmac(PEPPER, KEY.encode()))},
     tokens={CARD: TokenEntry(token=CARD)},
 )
+
+RPC = [("ocpp-rpc", version.protocol) for version in VERSIONS]  # it speaks whatever we speak
+GO = [("ocpp-go", "ocpp1.6"), ("ocpp-go", "ocpp2.0.1")]
+SPEAKERS = pytest.mark.parametrize(("charger_program", "protocol"), RPC + GO, indirect=["charger_program"])
+EACH = pytest.mark.parametrize("charger_program", ["ocpp-rpc", "ocpp-go"], indirect=True)
+ONLY_RPC = pytest.mark.parametrize("charger_program", ["ocpp-rpc"], indirect=True)
 
 
 class Independent:
@@ -110,3 +122,32 @@ async def independent(program: Program, house: World, scene: str, **changes: Any
         yield charger
     finally:
         await charger.close()
+
+
+def play(path: Path, scene: Callable[[World], Awaitable[None]], **options: Any) -> None:
+    """Run a scene on a server that knows our station and card and nobody else."""
+
+    async def run() -> None:
+        facts = {"directory": DIRECTORY, "unknown": Unknown.REJECT} | options
+        async with asyncio.timeout(60), world(path, **facts) as house:
+            await scene(house)
+
+    asyncio.run(run())
+
+
+async def events(house: World, kind: type | None = None) -> list[Any]:
+    """What is in the journal, of one kind or of all."""
+    await house.until(lambda: house.journal.committed >= house.journal.head, "the commit")
+    found = [event for _, entry in house.journal.read(0, 10_000) for event in decode(entry.events)]
+    return [event for event in found if kind is None or isinstance(event, kind)]
+
+
+async def is_clean(house: World) -> None:
+    """Nothing of theirs had to be mended, and only what we do not speak was refused."""
+    assert await events(house, FrameMended) == []
+    assert {event.code for event in await events(house, FrameRefused)} <= {"NotSupported", "NotImplemented"}
+
+
+def facts(session: Session) -> tuple[Any, ...]:
+    """Where, who, how much, how it ended and what a person should look at."""
+    return session.evse, session.token, session.energy_wh, session.state, session.stop_reason, session.review

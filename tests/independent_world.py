@@ -22,7 +22,7 @@ from bridge.session import Session
 from bridge.settings import Unknown
 
 _MAX_LINE_BYTES = 2**24
-STATION, KEY, CARD = "INDIE 1", "correct horse battery", "CARD-A"
+STATION, KEY, CARD = "INDIE/1 ü", "correct horse battery", "CARD-A"
 DIRECTORY = Directory(
     stations={STATION: StationEntry(id=STATION, key_hmac=key_hmac(PEPPER, KEY.encode()))},
     tokens={CARD: TokenEntry(token=CARD)},

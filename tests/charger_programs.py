@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,3 +52,8 @@ def find_ocpp_go() -> Program:
 
     folder = made("ocpp-go", b"\0".join(file.read_bytes() for file in files), build)
     return Program("ocpp-go", (str(folder / "charger"),), {})
+
+
+def find_ocpp_python() -> Program:
+    """A charger made with the ``ocpp`` package, which is a dependency of ours; we take only its schemas."""
+    return Program("ocpp-python", (sys.executable, str(_SOURCES / "ocpp-python" / "charger.py")), {})

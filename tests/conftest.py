@@ -140,7 +140,7 @@ def chromium_path() -> Path:
 
 @pytest.fixture
 def charger_program(request: pytest.FixtureRequest) -> Program:
-    """Charge point software that is not ours, by the parameter's name: ``ocpp-rpc`` or ``ocpp-go``."""
+    """Charge point software that is not ours, by the parameter's name: ``ocpp-rpc``, ``ocpp-go`` or ``ocpp-python``."""
     need(request.param)
     found = servers.FINDERS[request.param]()
     assert isinstance(found, Program)

@@ -30,6 +30,7 @@ DIRECTORY = Directory(
 
 RPC = [("ocpp-rpc", version.protocol) for version in VERSIONS]  # it speaks whatever we speak
 GO = [("ocpp-go", "ocpp1.6"), ("ocpp-go", "ocpp2.0.1")]
+PYTHON = [("ocpp-python", version.protocol) for version in VERSIONS if version.protocol != "ocpp1.6"]
 SPEAKERS = pytest.mark.parametrize(("charger_program", "protocol"), RPC + GO, indirect=["charger_program"])
 EACH = pytest.mark.parametrize("charger_program", ["ocpp-rpc", "ocpp-go"], indirect=True)
 ONLY_RPC = pytest.mark.parametrize("charger_program", ["ocpp-rpc"], indirect=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from charger_programs import find_ocpp_go, find_ocpp_rpc
+from charger_programs import find_ocpp_go, find_ocpp_python, find_ocpp_rpc
 from installing import TOOLS, ServerMissing, apt_install, locked, program
 
 IS_CI = os.environ.get("CI", "").lower() == "true"
@@ -113,6 +113,7 @@ FINDERS: dict[str, Callable[[], object]] = {
     "chromium": find_chromium,
     "ocpp-rpc": find_ocpp_rpc,
     "ocpp-go": find_ocpp_go,
+    "ocpp-python": find_ocpp_python,
 }
 
 

@@ -5,17 +5,19 @@ Each program holds what it gets against its own idea of OCPP and ends with an er
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from charger_programs import Program
+from charger_programs import OCPP_RPC, Program
 from command_samples import COMMANDS, Sample
 from independent_world import (
     CARD,
     EACH,
     GO,
     ONLY_RPC,
+    PYTHON,
     RPC,
     SPEAKERS,
     STATION,
@@ -42,10 +44,21 @@ from bridge.ocpp import schemas, v16
 from bridge.ocpp.server import VERSIONS
 from bridge.session import Session, SessionState
 
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_documents_name_the_versions_that_are_tried() -> None:
+    rpc = OCPP_RPC[0].split("@")
+    go = re.findall(r"lorenzodonini/(ocpp-go) v(\S+)", (ROOT / "tests/tools/ocpp-go/go.mod").read_text())[0]
+    python = re.findall(r"^(ocpp)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)[0]
+    tried = re.findall(r"^\| `(ocpp[\w-]*)` \([^|]+\) \| (\S+) \|", (ROOT / "docs/ocpp.md").read_text(), re.MULTILINE)
+    assert sorted(tried) == sorted([tuple(rpc), go, python])
+
+
 # whole lives
 
 
-@SPEAKERS
+@pytest.mark.parametrize(("charger_program", "protocol"), RPC + GO + PYTHON, indirect=["charger_program"])
 def test_a_charger_of_others_lives_a_day(charger_program: Program, protocol: str, tmp_path: Path) -> None:
     async def scene(house: World) -> None:
         async with independent(charger_program, house, "life", protocols=[protocol]) as charger:
@@ -130,7 +143,7 @@ async def ask(house: World, action: str, **payload: Any) -> dict[str, Any]:
     return answer.payload
 
 
-@SPEAKERS
+@pytest.mark.parametrize(("charger_program", "protocol"), RPC + GO + PYTHON, indirect=["charger_program"])
 def test_a_session_is_started_and_stopped_from_here(charger_program: Program, protocol: str, tmp_path: Path) -> None:
     async def scene(house: World) -> None:
         async with independent(charger_program, house, "life", protocols=[protocol]) as charger:
@@ -196,7 +209,7 @@ def test_what_is_triggered_is_sent(charger_program: Program, protocol: str, tmp_
 
 @pytest.mark.parametrize(
     ("charger_program", "protocol"),
-    [pair for pair in RPC + GO if pair[1] != "ocpp1.6"],
+    [pair for pair in RPC + GO + PYTHON if pair[1] != "ocpp1.6"],
     indirect=["charger_program"],
 )
 def test_a_report_comes_whole(charger_program: Program, protocol: str, tmp_path: Path) -> None:

@@ -170,20 +170,20 @@ async def is_charging(house: World, evse: int) -> Session:
 
 
 @SPEAKERS
-@pytest.mark.parametrize("kind", ["soft", "hard"])
-def test_a_reset_brings_it_back(charger_program: Program, protocol: str, kind: str, tmp_path: Path) -> None:
+def test_a_reset_soft_or_hard_brings_it_back(charger_program: Program, protocol: str, tmp_path: Path) -> None:
     async def scene(house: World) -> None:
         async with independent(charger_program, house, "life", protocols=[protocol]) as charger:
             await charger.until(event="ready")
-            assert await ask(house, "Reset", kind=kind) == {"status": "Accepted"}
-            await charger.until(event="restarted")
-            assert house.server.holds(STATION)
-            said = len(charger.find(said="StatusNotification"))
-            answer = await ask(house, "Trigger", message="StatusNotification", evse=1)
-            assert answer == {"status": "Accepted"}, "it can be called again"
-            await charger.until(said + 1, said="StatusNotification")
+            for restarts, kind in enumerate(("soft", "hard"), start=1):
+                assert await ask(house, "Reset", kind=kind) == {"status": "Accepted"}
+                await charger.until(restarts, event="restarted")
+                assert house.server.holds(STATION)
+                said = len(charger.find(said="StatusNotification"))
+                answer = await ask(house, "Trigger", message="StatusNotification", evse=1)
+                assert answer == {"status": "Accepted"}, "it can be called again"
+                await charger.until(said + 1, said="StatusNotification")
             await charger.end()
-        assert len(await events(house, StationBooted)) == 2
+        assert len(await events(house, StationBooted)) == 3
         await is_clean(house)
 
     play(tmp_path, scene)

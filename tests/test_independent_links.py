@@ -5,6 +5,7 @@ Each program holds what it gets against its own idea of OCPP and ends with an er
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -41,21 +42,14 @@ from bridge.settings import Unknown
 
 
 @EACH
-@pytest.mark.parametrize(
-    ("changes", "cause"),
-    [
-        ({"key": "wrong"}, "wrong or missing key"),
-        ({"key": None}, "wrong or missing key"),
-        ({"station": "NOBODY"}, "unknown station, policy reject"),
-    ],
-)
-def test_who_does_not_belong_here_is_told_401(
-    charger_program: Program, changes: dict[str, Any], cause: str, tmp_path: Path
-) -> None:
-    async def scene(house: World) -> None:
+def test_who_does_not_belong_here_is_told_401(charger_program: Program, tmp_path: Path) -> None:
+    async def comes(house: World, **changes: str | None) -> None:
         async with independent(charger_program, house, "refused", protocols=["ocpp1.6"], **changes) as charger:
             assert (await charger.until(event="refused"))["code"] == 401
             await charger.ended()
+
+    async def scene(house: World) -> None:
+        await asyncio.gather(comes(house, key="wrong"), comes(house, key=None), comes(house, station="NOBODY"))
         assert house.server.connections == {}
         assert await events(house) == []
 
@@ -83,7 +77,11 @@ def test_a_charger_that_is_new_waits_until_it_is_approved(
     play(tmp_path, scene, directory=Directory(), unknown=Unknown.HOLD)
 
 
-@SPEAKERS
+@pytest.mark.parametrize(
+    ("charger_program", "protocol"),
+    [("ocpp-rpc", "ocpp1.6"), ("ocpp-go", "ocpp2.0.1")],
+    indirect=["charger_program"],
+)
 def test_a_charger_of_others_comes_by_tls(charger_program: Program, protocol: str, tmp_path: Path) -> None:
     certificate, key = own_certificate(tmp_path)
 

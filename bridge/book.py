@@ -7,11 +7,12 @@ Written down with the events behind them, they bring the book back after a crash
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from msgspec.structs import replace
 
+from bridge import evidence
 from bridge import session as sessions
 from bridge.events import (
     AnyEvent,
@@ -30,18 +31,18 @@ from bridge.events import (
     TransactionStarted,
     TransactionUpdated,
 )
+from bridge.evidence import is_late
 from bridge.faults import fault_of, with_known_fault
-from bridge.session import STATUS_TRIGGERS, Session
+from bridge.session import STATUS_TRIGGERS, Session, SessionState
 from bridge.shelf import Shelf
 
-LATE_AFTER = timedelta(seconds=60)  # an older reading came by a queue: kept at its own time, never shown as live
 _PLACELESS = 20  # sessions a station may have open before it says on which EVSE
+_STATUS_OF_STATE = {
+    SessionState.CHARGING: ConnectorStatus.CHARGING,
+    SessionState.SUSPENDED: ConnectorStatus.SUSPENDED_EV,
+    SessionState.FINISHING: ConnectorStatus.FINISHING,
+}
 _NO_STOP = "no stop received before the next start on this connector"
-
-
-def is_late(event: Event) -> bool:
-    """Did this come by a queue or a replay?"""
-    return bool(getattr(event, "offline", False)) or event.received_at - event.at > LATE_AFTER
 
 
 def _skew_s(known_s: float | None, event: Event) -> float | None:
@@ -50,6 +51,13 @@ def _skew_s(known_s: float | None, event: Event) -> float | None:
         return known_s  # it gave no time of its own
     ahead_s = (event.at - event.received_at).total_seconds()
     return ahead_s if known_s is None else max(known_s, ahead_s)
+
+
+def _refined(status: ConnectorStatus, session: Session) -> ConnectorStatus:
+    """2.x says Occupied (mapped to Preparing) beside a transaction that already says more."""
+    if status is not ConnectorStatus.PREPARING:
+        return status
+    return _STATUS_OF_STATE.get(session.state, status)
 
 
 class Book(Shelf):
@@ -148,7 +156,7 @@ class Book(Shelf):
         session = self.open_session(event.station, event.evse)
         self._change_connector(
             known,
-            status=event.status if session is None else sessions.refined(event.status, session),
+            status=event.status if session is None else _refined(event.status, session),
             error_code=event.error_code,
             info=event.info,
             vendor_error_code=event.vendor_error_code,
@@ -209,7 +217,8 @@ class Book(Shelf):
             trigger = STATUS_TRIGGERS.get(event.charging_state)
             new = sessions.moved(new, trigger, event.at) if trigger else new
         seq_no = max(x for x in (event.seq_no, new.seq_no, -1) if x is not None)
-        new = replace(new, seq_no=None if seq_no < 0 else seq_no, token=new.token or event.token)
+        seen = evidence.numbered(new.evidence, event.seq_no)
+        new = replace(new, seq_no=None if seq_no < 0 else seq_no, token=new.token or event.token, evidence=seen)
         if not session.evse and event.evse:
             new = self._moved_to(new, event.evse, event)
         self._change_session(session, new)

@@ -127,6 +127,7 @@ class TransactionStarted(Event, frozen=True, kw_only=True):
     offline: bool = False
     charging: bool | None = None  # 2.x chargingState == Charging; None when unsaid
     start_unknown: bool = False  # we came late: the car was already charging (MQTT retained state)
+    derived: bool = False  # from the plug: a charger without transactions (MQTT)
     accepted: bool = True  # set by the intake
     cause: str = ""  # set by the intake
 
@@ -164,6 +165,7 @@ class MeterSampled(Event, frozen=True, kw_only=True):
     values: dict[str, float]
     unknown: tuple[str, ...] = ()  # measurands we could not place; the raw frame has them
     offline: bool = False  # the charger says it was queued
+    signed: str = ""  # a signed value came along, in this format ("OCMF"); the raw frame has it
 
 
 class DeviceEventNotified(Event, frozen=True, kw_only=True):

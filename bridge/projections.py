@@ -17,8 +17,9 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
 
-from bridge import book, events
+from bridge import events
 from bridge.events import AnyEvent, DetailsReported, MeterSampled, StationSeen, from_us
+from bridge.evidence import is_late
 from bridge.journal import Entry, Journal
 from bridge.session import Session
 from bridge.snapshots import Connector, Station, decode_snapshot
@@ -321,7 +322,7 @@ def batch_of(entries: list[Entry]) -> Batch:
 
 
 def _sample(event: MeterSampled) -> Sample:
-    late = book.is_late(event)
+    late = is_late(event)
     return Sample(event.station, event.evse or 0, event.at, event.received_at, late, event.session_id, event.values)
 
 

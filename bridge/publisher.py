@@ -15,8 +15,8 @@ from queue import SimpleQueue
 import msgspec
 import structlog
 
-from bridge.book import LATE_AFTER
 from bridge.broker import BrokerClient
+from bridge.evidence import LATE_AFTER
 from bridge.live import (
     BridgeView,
     ConnectorView,

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from bridge import evidence
 from bridge.events import (
     ConnectorStatus,
     EnergySource,
@@ -28,6 +29,7 @@ from bridge.events import (
     TransactionStarted,
     TransactionUpdated,
 )
+from bridge.evidence import Evidence
 
 
 class SessionState(StrEnum):
@@ -108,6 +110,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     stop_reason: str = ""
     seq_no: int | None = None  # 2.x, highest seen
     review: tuple[str, ...] = ()  # why a person should look before it is billed
+    evidence: Evidence = evidence.NONE
     revision: int = 0
 
     @property
@@ -174,24 +177,11 @@ def start_learnt(session: Session, event: TransactionStarted) -> Session:
     """The start came after its own updates: what it says stands, what was counted since is kept."""
     changes: dict[str, Any] = {"started_at": event.at, "token": session.token or event.token}
     changes["review"] = tuple(reason for reason in session.review if reason != _UNSEEN)
+    changes["evidence"] = evidence.learnt(session.evidence, event)
     start_wh, first_wh = event.meter_start_wh, session.meter_start_wh
     if start_wh is not None and first_wh is not None and 0 <= first_wh - start_wh <= _LEAP_WH:
         changes |= {"meter_start_wh": start_wh, "energy_wh": session.energy_wh + first_wh - start_wh}
     return replace(session, **changes)
-
-
-def refined(status: ConnectorStatus, session: Session) -> ConnectorStatus:
-    """2.x says Occupied (mapped to Preparing) beside a transaction that already says more."""
-    if status is not ConnectorStatus.PREPARING:
-        return status
-    return _STATUS_OF_STATE.get(session.state, status)
-
-
-_STATUS_OF_STATE = {
-    _C: ConnectorStatus.CHARGING,
-    _S: ConnectorStatus.SUSPENDED_EV,
-    _F: ConnectorStatus.FINISHING,
-}
 
 
 def opened(event: TransactionStarted) -> Session:
@@ -214,6 +204,7 @@ def opened(event: TransactionStarted) -> Session:
         meter_last_wh=event.meter_start_wh,
         seq_no=event.seq_no,
         review=review,
+        evidence=evidence.begun(event),
         revision=1,
     )
 
@@ -232,12 +223,16 @@ def moved(session: Session, trigger: Trigger, at: datetime) -> Session:
 
 
 def sampled(session: Session, event: MeterSampled) -> Session:
-    """Take in a reading. One older than the newest known changes nothing here (it is stored at its own time)."""
+    """Take in a reading. One older than the newest known changes no figure (it is stored at its own time)."""
     if not session.is_open or is_older(event, session.sample_at):
-        return session
+        seen = evidence.read_late(session.evidence, event)
+        return session if seen is session.evidence else replace(session, evidence=seen)
     power_w, soc = event.values.get("power_w"), event.values.get("soc_percent")
     changes = _counted(session, event, power_w)
-    changes |= {"sample_at": event.at, "sample_received_at": event.received_at}
+    has_gained = changes.get("energy_wh", session.energy_wh) != session.energy_wh
+    before = (session.started_at, session.sample_at)
+    seen = evidence.read(session.evidence, event, before, has_gained, "review" in changes)
+    changes |= {"sample_at": event.at, "sample_received_at": event.received_at, "evidence": seen}
     if power_w is not None:
         changes |= {"power_w": power_w, "power_max_w": max(session.power_max_w, power_w)}
     if soc is not None:
@@ -321,7 +316,9 @@ def stopped(session: Session, event: TransactionEnded) -> Session:
         power_w=0.0,  # a flow ends with its session (field quirk 41)
         seq_no=event.seq_no if event.seq_no is not None else session.seq_no,
     )
-    return session if event.meter_stop_wh is None else _settled(session, event.meter_stop_wh, event.at)
+    settled = session if event.meter_stop_wh is None else _settled(session, event.meter_stop_wh, event.at)
+    has_gained, before = settled.energy_wh != session.energy_wh, session.sample_at or session.started_at
+    return replace(settled, evidence=evidence.ended(session.evidence, event, before, ended_at, has_gained))
 
 
 def _end_of(session: Session, event: TransactionEnded) -> datetime:
@@ -383,6 +380,7 @@ def orphan_stop(event: TransactionEnded) -> Session:
         meter_stop_wh=event.meter_stop_wh,
         stop_reason=event.stop_reason,
         review=(_NO_START,),
+        evidence=evidence.unplaced(event),
         revision=1,
     )
 

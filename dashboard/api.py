@@ -17,6 +17,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from werkzeug.exceptions import HTTPException
 
+from bridge.grades import grade, stop_of
 from bridge.live import mask
 from bridge.session import Session, SessionState
 from bridge.stores.database import RecordsUnavailable
@@ -256,10 +257,25 @@ def _connector_body(row: ConnectorRow) -> Answer:
 
 def _session_body(session: Session) -> Answer:
     body = {field.name: _known(getattr(session, field.name)) for field in api_schema.SESSION}
-    body["transaction_id"] = session.transaction_id
+    body |= {"transaction_id": session.transaction_id, "evidence": _evidence_body(session)}
     if session.token and g.api_role == Role.VIEWER:
         body["token"] = mask(session.token)
     return body
+
+
+def _evidence_body(session: Session) -> Answer:
+    seen, verdict = session.evidence, grade(session)
+    gaps = [gap.seconds for gap in seen.gaps_that_matter]
+    made = {
+        "grade": verdict.grade,
+        "reasons": verdict.reasons,
+        "stop": stop_of(session),
+        "has_stop_register": session.meter_stop_wh is not None,
+        "gaps": len(gaps),
+        "longest_gap_s": max(gaps, default=None),
+    }
+    names = [field.name for field in api_schema.EVIDENCE]
+    return {name: made[name] if name in made else _known(getattr(seen, name)) for name in names}
 
 
 def _sample_body(sample: Sample) -> Answer:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from bridge.evidence import Start
+from bridge.grades import Grade, Stop
 from bridge.session import SessionState
 from dashboard.alerts.lifecycle import AlarmState
 
@@ -58,6 +60,31 @@ SESSION = (
     Field("tariff", _or_null(_TEXT), "Version of the tariff it started with."),
     Field("stop_reason", _or_null(_TEXT), "As the station said; null while it runs or where it said none."),
     Field("review", {"type": "array", "items": _TEXT}, "Why a person should look before it is billed."),
+    Field("evidence", {"$ref": "#/components/schemas/Evidence"}, "What its bill rests on."),
+)
+
+EVIDENCE = (
+    Field("grade", {"type": "string", "enum": [str(g) for g in Grade]}, "How far it can be billed upon."),
+    Field("reasons", {"type": "array", "items": _TEXT}, "Why the grade is no better, in sentences."),
+    Field("start", {"type": "string", "enum": [str(s) for s in Start]}, "How the start was seen."),
+    Field("has_start_register", _BOOLEAN, "Whether the start itself said the register."),
+    Field("stop", {"type": "string", "enum": [str(s) for s in Stop]}, "How the stop was seen."),
+    Field("has_stop_register", _BOOLEAN, "Whether the stop itself said the register."),
+    Field("is_token_accepted", _or_null(_BOOLEAN), "Null without a card."),
+    Field("clock_start_s", _or_null(_NUMBER), "The station's clock minus ours at the start; null if untold."),
+    Field("clock_stop_s", _or_null(_NUMBER), "The same at the stop."),
+    Field("is_start_late", _BOOLEAN, "The start came by a queue."),
+    Field("is_stop_late", _BOOLEAN, "The stop came by a queue."),
+    Field("interval_s", _or_null(_NUMBER), "Usual time between readings."),
+    Field("gaps", _INTEGER, "Times that energy flowed without a reading for much longer than usual."),
+    Field("longest_gap_s", _or_null(_NUMBER), "The longest of them."),
+    Field("late_readings", _INTEGER, "Readings that came by a queue."),
+    Field("seq_first", _or_null(_INTEGER), "First number of the transaction's messages seen; OCPP 2.x."),
+    Field("seq_last", _or_null(_INTEGER), "Highest number seen."),
+    Field("seq_missing", _INTEGER, "How many in between are missing."),
+    Field("register_jumps", _INTEGER, "How often the register fell or leapt."),
+    Field("signed_begin", _or_null(_TEXT), "Format of the signed value of the start, OCMF for one; null without one."),
+    Field("signed_end", _or_null(_TEXT), "The same for the end."),
 )
 
 CONNECTOR = (
@@ -177,7 +204,14 @@ OPERATIONS: dict[str, Operation] = {
         (_state(AlarmState, "All that are not normal without it."), _STATION, _LIMIT, _CURSOR),
     ),
 }
-SCHEMAS = {"Session": SESSION, "Station": STATION, "Connector": CONNECTOR, "Sample": SAMPLE, "Alarm": ALARM}
+SCHEMAS = {
+    "Session": SESSION,
+    "Evidence": EVIDENCE,
+    "Station": STATION,
+    "Connector": CONNECTOR,
+    "Sample": SAMPLE,
+    "Alarm": ALARM,
+}
 
 _PROBLEMS = {
     "400": "A parameter is unknown or wrong; detail names it.",

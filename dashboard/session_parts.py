@@ -8,10 +8,9 @@ from typing import Any
 from dash import html
 
 from bridge.command_bus import CommandOutcome
-from bridge.events import EnergySource
 from bridge.live import ROOT, connector_topic, mask
 from bridge.session import SessionState
-from dashboard import formats
+from dashboard import evidence_parts, formats
 from dashboard.components import Child, Fact, attrs, card, chip, empty, notice, pairs
 from dashboard.dossier import Dossier
 from dashboard.figures import Mark
@@ -38,9 +37,7 @@ def live_attributes(dossier: Dossier) -> dict[str, Any]:
 def chips(dossier: Dossier) -> list[Child]:
     session = dossier.session
     found = [chip(formats.STATE_WORDS[session.state], _STATE_KINDS.get(session.state, ""), data_chip="state")]
-    problems = len(evidence_problems(dossier))
-    words = "Evidence: full" if not problems else f"Evidence: {problems} to check"
-    found.append(chip(words, "warn" if problems else ""))
+    found.append(evidence_parts.grade_chip(dossier))
     if session.is_open:
         found.append(_age(dossier))
     return found
@@ -147,7 +144,7 @@ def marks(dossier: Dossier) -> list[Mark]:
 
 
 def side(dossier: Dossier) -> list[Child]:
-    return [_cost_card(dossier), _who_card(dossier), _evidence_card(dossier)]
+    return [_cost_card(dossier), _who_card(dossier), evidence_parts.evidence_card(dossier)]
 
 
 def _cost_card(dossier: Dossier) -> Child:
@@ -191,62 +188,6 @@ def _who_card(dossier: Dossier) -> Child:
         ]
     rows += [("Station id", plain(session.station, 60)), ("Transaction", plain(session.transaction_id, 60))]
     return card("Who and how", [pairs(rows)])
-
-
-# ---- evidence
-
-
-def evidence_problems(dossier: Dossier) -> list[str]:
-    """Why a person should look before this is billed."""
-    problems = [plain(reason) for reason in dossier.session.review]
-    if dossier.session.state == SessionState.ORPHANED and not problems:
-        problems.append("no stop was received")
-    if dossier.session.energy_source != EnergySource.REGISTER:
-        problems.append(f"energy from the {formats.SOURCE_WORDS[dossier.session.energy_source]}, not from the register")
-    return problems
-
-
-def _evidence_card(dossier: Dossier) -> Child:
-    problems = [html.Div(["▲ ", reason], className="problem") for reason in evidence_problems(dossier)]
-    meter = [_meter_start(dossier), _register(dossier), _meter_stop(dossier)]
-    rows = [*meter, *_series_rows(dossier), _clock_row(dossier)]
-    return card("Evidence", [*problems, pairs(rows)], note="what the bill rests on")
-
-
-def _wh(value: int | None) -> str:
-    return "not given" if value is None else f"{value:,} Wh".replace(",", " ")
-
-
-def _meter_start(dossier: Dossier) -> tuple[str, Child]:
-    start = dossier.session.meter_start_wh
-    return "Meter at start", f"✓ {_wh(start)}" if start is not None else "not given"
-
-
-def _register(dossier: Dossier) -> tuple[str, Child]:
-    return "Meter at last value", _wh(dossier.session.meter_last_wh)
-
-
-def _series_rows(dossier: Dossier) -> list[tuple[str, Child]]:
-    curve = dossier.curve
-    if not curve.at:
-        return [("Meter values", "not readable now" if dossier.is_series_away else "none")]
-    longest = max(((gap.end - gap.start).total_seconds() for gap in curve.gaps), default=0.0)
-    gaps = f"{len(curve.gaps)}, longest {formats.span(longest)}" if curve.gaps else "✓ none"
-    late = f"{curve.late}, at their own time" if curve.late else "✓ none"
-    return [("Gaps in the values", gaps), ("Values that came late", late)]
-
-
-def _clock_row(dossier: Dossier) -> tuple[str, Child]:
-    skew = dossier.station.clock_skew_s if dossier.station else None
-    return "Charger's clock against ours", formats.NONE if skew is None else formats.skew(skew)
-
-
-def _meter_stop(dossier: Dossier) -> tuple[str, Child]:
-    session = dossier.session
-    if session.is_open:
-        return "Meter at stop", html.Span("still to come", className="dim")
-    stop = session.meter_stop_wh
-    return "Meter at stop", f"✓ {_wh(stop)}" if stop is not None else "not given"
 
 
 # ---- what happened

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from bridge.events import ConnectorStatus, EnergySource
+from bridge.evidence import Evidence, Start
 from bridge.session import Session, SessionState
 from bridge.settings import Dashboard, Settings
 from bridge.settings import Records as RecordsSettings
@@ -202,6 +203,16 @@ def _sessions() -> list[Session]:
             charging_s=4_400,
             cost=f"{DELIVERED_WH * 0.00049:.2f}",
             seq_no=446,
+            evidence=Evidence(
+                start=Start.OWN,
+                has_start_register=True,
+                is_token_accepted=True,
+                clock_start_s=0.8,
+                interval_s=10.0,
+                seq_first=0,
+                seq_last=446,
+                signed_begin="OCMF",
+            ),
         ),
         make(
             ENDED,

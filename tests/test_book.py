@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bridge import snapshots
-from bridge.book import Book, is_late
+from bridge.book import Book
 from bridge.events import (
     AnyEvent,
     ConnectorStatus,
@@ -24,6 +24,7 @@ from bridge.events import (
     TransactionStarted,
     TransactionUpdated,
 )
+from bridge.evidence import is_late
 from bridge.session import Session, SessionState
 from bridge.snapshots import Connector, Station, decode_snapshot, encode_snapshot, key_of
 

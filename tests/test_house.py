@@ -24,8 +24,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # A module imports only from lines above its own, and from its own folder.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("measurands", "events", "settings", "health", "bulk", "schemas"),
-    ("session", "logs"),
+    ("evidence", "logs"),
+    ("session",),
     ("access",),
+    ("grades",),
     ("billing", "compose"),
     ("snapshots", "live"),
     ("faults", "shelf"),
@@ -43,8 +45,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 
 OPEN_TO_THE_DASHBOARD = {
-    "access", "billing", "book", "broker", "command_bus", "commands", "compose", "events", "health", "live", "logs",
-    "measurands", "schemas", "session", "settings", "stores",
+    "access", "billing", "book", "broker", "command_bus", "commands", "compose", "events", "evidence", "grades", "health",
+    "live", "logs", "measurands", "schemas", "session", "settings", "stores",
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.ocpp import v16, v201
-from bridge.ocpp.readings import Reading, moment, readings, register_wh, whole_wh
+from bridge.ocpp.readings import Reading, moment, readings, register_wh, signed_format, whole_wh
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 POWER, REGISTER = "Power.Active.Import", "Energy.Active.Import.Register"
@@ -95,9 +95,45 @@ def test_quirk_38_the_periodic_value_stands_before_the_clock_aligned_one() -> No
     assert read(*samples).values == {"power_w": 8.0}
 
 
-def test_quirks_39_and_73_signed_data_is_left_to_the_raw_frame() -> None:
+def test_quirks_39_and_73_signed_data_is_left_to_the_raw_frame_and_noticed() -> None:
     found = read({"value": "OCMF|{}|{}", "format": "SignedData"}, {"value": "3", "format": "Raw"})
-    assert (found.values, found.unknown) == ({"energy_import_wh": 3.0}, ())
+    assert (found.values, found.unknown, found.signed) == ({"energy_import_wh": 3.0}, (), "OCMF")
+
+
+def test_a_signed_value_alone_is_a_reading_of_its_edge() -> None:
+    found = read({"value": "OCMF|{}|{}", "format": "SignedData", "context": "Transaction.End"})
+    assert (found.values, found.context, found.signed) == ({}, "Transaction.End", "OCMF")
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("OCMF|{}|{}", "OCMF"),
+        ('{"signedMeterData": "T0NNRg==", "encodingMethod": "OCMF"}', "OCMF"),
+        ('{"signedMeterData": "OCMF|{}|{}", "encodingMethod": ""}', "OCMF"),
+        ('{"value": "AP;0;3;AAAA"}', "ALFEN"),
+        ("<?xml version='1.0'?>", "XML"),
+        ({"encodingMethod": "EDL", "signedMeterData": "x" * 3000}, "EDL"),
+        ({"encodingMethod": "<script>" * 40}, "signed"),
+        ("{" * 5000, "signed"),
+        ("a" * 30_000, "signed"),
+        ("tab\there", "signed"),
+        ("", "signed"),
+        (None, "signed"),
+        (17, "signed"),
+        (["OCMF|"], "signed"),
+    ],
+)
+def test_the_format_of_a_signed_value_is_named_in_few_characters(said: object, name: str) -> None:
+    assert signed_format(said) == name
+
+
+@pytest.mark.parametrize("signed", [{"encodingMethod": "OCMF", "signedMeterData": "x"}, "OCMF|{}|{}"])
+def test_a_signed_value_of_2_travels_beside_the_plain_one(signed: object) -> None:
+    sample = {"value": 3, "signedMeterValue": signed, "context": "Transaction.Begin"}
+    values = msgspec.convert({"timestamp": "2026-05-04T12:00:00Z", "sampledValue": [sample]}, v201.MeterValue)
+    (found,) = readings([values], NOW)
+    assert (found.values, found.context, found.signed) == ({"energy_import_wh": 3.0}, "Transaction.Begin", "OCMF")
 
 
 def test_the_outlet_stands_before_the_inlet() -> None:

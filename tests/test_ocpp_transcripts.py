@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from ocpp_world import TARIFF, Charger, World, world
 
 from bridge import schemas
@@ -24,6 +25,7 @@ from bridge.book import Book
 from bridge.command_bus import CommandOutcome
 from bridge.events import ConnectorStatus, MeterSampled
 from bridge.events import decode as decode_events
+from bridge.grades import grade
 from bridge.intake import Intake
 from bridge.journal import Journal
 from bridge.session import Session
@@ -140,7 +142,17 @@ def _struct(session: Session) -> dict[str, Any]:
     return {name: getattr(session, name) for name in names} | {
         "state": session.state.value,
         "review": list(session.review),
+        "evidence": _evidence(session),
     }
+
+
+def _evidence(session: Session) -> dict[str, Any]:
+    """Without the clock: a replay is faster than what was recorded, so it would only tell the time of the test."""
+    clock = {"clock_start_s": None, "clock_stop_s": None, "is_start_late": False, "is_stop_late": False}
+    seen = replace(session.evidence, **clock)
+    names = ("start", "has_start_register", "seq_first", "seq_last", "seq_missing")
+    gaps = len(seen.gaps_that_matter)
+    return {"grade": grade(replace(session, evidence=seen)).grade, "gaps": gaps} | {n: getattr(seen, n) for n in names}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

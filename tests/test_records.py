@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from bridge import snapshots
 from bridge.events import ConnectorStatus, EnergySource
+from bridge.evidence import Evidence, Gap, Start
 from bridge.session import Session, SessionState
 from bridge.stores import tables
 from bridge.stores.people import People
@@ -72,6 +73,18 @@ FULL = session(
     stop_reason="EVDisconnected",
     seq_no=2**40,
     review=("one", 'two "quoted"'),
+    evidence=Evidence(
+        start=Start.OWN,
+        has_start_register=True,
+        is_token_accepted=False,
+        clock_start_s=-0.8,
+        interval_s=10.5,
+        gaps=(Gap(T0, T0 + HOUR),),
+        seq_first=0,
+        seq_last=2**40,
+        seq_holes=((1, 5), (7, 7)),
+        signed_end="OCMF",
+    ),
     revision=7,
 )
 
@@ -86,8 +99,26 @@ def test_a_session_comes_back_as_it_went_in(records: Records) -> None:
 
 
 def test_every_field_of_a_session_and_a_station_has_a_column() -> None:
-    assert set(Session.__struct_fields__) == set(tables.sessions.c.keys())
+    assert set(Session.__struct_fields__) | {"grade"} == set(tables.sessions.c.keys())
     assert set(snapshots.Station.__struct_fields__) <= set(tables.stations.c.keys())
+
+
+def test_a_session_of_before_the_evidence_reads_back_without_it(records: Records) -> None:
+    records.upsert(sessions=[session()])
+    with records.writing() as connection:
+        connection.execute(sa.update(tables.sessions).values(evidence=None, grade=""))
+    assert records.session("a") == session()
+
+
+def test_the_grade_is_recorded_with_every_change(records: Records) -> None:
+    def recorded() -> str:
+        with records.reading() as connection:
+            return str(connection.execute(sa.select(tables.sessions.c.grade)).scalar_one())
+
+    records.upsert(sessions=[session(evidence=Evidence(start=Start.OWN, has_start_register=True))])
+    assert recorded() == "full"
+    records.upsert(sessions=[session(evidence=Evidence(start=Start.UNSEEN), revision=2)])
+    assert recorded() == "reconstructed"
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1), (3, 3, 3)])

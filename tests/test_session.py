@@ -142,9 +142,11 @@ def test_without_a_register_the_chargers_count_is_taken_and_without_that_the_pow
     assert (summed.energy_wh, summed.energy_source) == (1500, EnergySource.POWER_INTEGRAL)
 
 
-def test_quirk_37_an_older_reading_changes_nothing() -> None:
+def test_quirk_37_an_older_reading_changes_nothing_but_the_evidence() -> None:
     session = played(started(), reading(120, energy_import_wh=2000, power_w=5000))
-    assert played(session, reading(60, energy_import_wh=1500, power_w=9000)) == session
+    later = played(session, reading(60, energy_import_wh=1500, power_w=9000))
+    assert replace(later, evidence=session.evidence) == session
+    assert (session.evidence.late_readings, later.evidence.late_readings) == (0, 1)
 
 
 def test_quirks_36_and_41_nothing_flows_after_the_stop() -> None:

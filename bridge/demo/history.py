@@ -19,6 +19,7 @@ from bridge.demo.bay import Bay, Began, StatusIs, Stopped, live_alone
 from bridge.demo.fleet import BayKey
 from bridge.demo.meter import Reading
 from bridge.events import AnyEvent, StatusChanged, TransactionEnded, TransactionStarted, from_us
+from bridge.evidence import Evidence, Start
 from bridge.session import Session, SessionState
 from bridge.snapshots import Station
 from bridge.stores.records import Records
@@ -183,6 +184,7 @@ def _session(past: _Past, id: str, began: Began, stopped: Stopped, samples: list
         currency=past.tariff.currency,
         tariff=past.tariff.id,
         stop_reason=stopped.reason,
+        evidence=Evidence(start=Start.OWN, has_start_register=True, is_token_accepted=True),
         revision=1,
     )
 

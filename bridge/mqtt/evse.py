@@ -266,7 +266,7 @@ class Evse:
     def _start(
         self, at: datetime, received_at: datetime, register_wh: float | None, unknown: bool = False
     ) -> TransactionStarted:
-        return self._begin(at, received_at, register_wh, f"{self.number}-{_stamp(at)}", unknown)
+        return self._begin(at, received_at, register_wh, f"{self.number}-{_stamp(at)}", unknown, is_told=False)
 
     def _begin(
         self,
@@ -275,6 +275,7 @@ class Evse:
         register_wh: float | None,
         transaction_id: str,
         unknown: bool,
+        is_told: bool,
     ) -> TransactionStarted:
         token = self.said.get(Kind.IDTAG) or ""
         self.open = _Open(transaction_id, at, token)
@@ -291,6 +292,7 @@ class Evse:
             meter_start_wh=None if register_wh is None else round(register_wh),
             charging=self.has_charged,
             start_unknown=unknown,
+            derived=not is_told,
         )
 
     def _open_found(self, now: datetime) -> list[AnyEvent]:
@@ -362,7 +364,7 @@ class Evse:
         now = reading.received_at
         if reading.name == "start" and self.open is None:
             transaction_id = reading.value or f"{self.number}-{_stamp(at)}"
-            return [self._begin(at, now, self.register_wh, transaction_id, reading.retained)]
+            return [self._begin(at, now, self.register_wh, transaction_id, reading.retained, is_told=True)]
         if reading.name == "end" and self.open is not None:
             return [self._finish(self.open, at, now, "Local", reading.retained)]
         return []

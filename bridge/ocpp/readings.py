@@ -1,12 +1,13 @@
 """Meter values of OCPP 1.6 and 2.x -> fields of ``measurands``. Pure.
 
-One message may hold several instants; each becomes one reading at its own time. Signed values are kept in the
-raw frame and not read here.
+One message may hold several instants; each becomes one reading at its own time. Signed values are noticed (their
+format is named) and stay in the raw frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from math import isfinite, nan
 from typing import Any, NamedTuple, Protocol
@@ -54,6 +55,8 @@ class Sampled(Protocol):
     def unit(self) -> str: ...
     @property
     def scale(self) -> float: ...
+    @property
+    def signed_meter_value(self) -> Any: ...  # 2.x: beside the plain value
 
 
 class Instant(Protocol):
@@ -64,12 +67,14 @@ class Instant(Protocol):
 
 
 class Reading(NamedTuple):
-    """All values of one instant. ``unknown`` names what has no column or no sane number."""
+    """All values of one instant. ``unknown`` names what has no column or no sane number; ``signed`` is the format
+    of a signed value among them."""
 
     at: datetime
     context: str
     values: dict[str, float]
     unknown: tuple[str, ...]
+    signed: str = ""
 
 
 def readings(instants: Iterable[Instant], received_at: datetime, keep_zero_begin: bool = False) -> list[Reading]:
@@ -84,7 +89,7 @@ def readings(instants: Iterable[Instant], received_at: datetime, keep_zero_begin
         known.add(instant.sampled_value, keep_zero_begin)
     if len(by_time) > 1:
         by_time = dict(sorted(by_time.items()))
-    return [known.reading(at) for at, known in by_time.items() if known.values or known.unknown]
+    return [known.reading(at) for at, known in by_time.items() if known.values or known.unknown or known.signed]
 
 
 def register_wh(found: list[Reading], context: str) -> int | None:
@@ -126,9 +131,26 @@ def whole_wh(value: str | int | float | None) -> int | None:
     return None if found is None else round(found)
 
 
+def signed_format(said: Any) -> str:
+    """The format of a signed value, in at most 20 characters; "signed" when it does not say. 2.x and some of 1.6 send
+    a SignedMeterValueType, others of 1.6 the bare text (field quirk 73)."""
+    if isinstance(said, str) and said.lstrip().startswith("{"):
+        with suppress(msgspec.MsgspecError, ValueError, RecursionError):
+            said = msgspec.json.decode(said)
+    if isinstance(said, dict):
+        named = said.get("encodingMethod")
+        said = named if isinstance(named, str) and named.strip() else said.get("signedMeterData", said.get("value"))
+    text = said.strip() if isinstance(said, str) else ""
+    mark = next((mark for mark in _SIGNED_MARKS if text[:_MAX_WORD].startswith(mark)), "")
+    return _SIGNED_MARKS[mark] if mark else (text if len(text) <= 20 and text.isprintable() else "") or "signed"
+
+
+_SIGNED_MARKS = {"OCMF|": "OCMF", "AP;": "ALFEN", "<signedMeterValue": "EDL", "<?xml": "XML"}
+
+
 class _Plan(msgspec.Struct, frozen=True, gc=False):
     """What to do with a value, by what is said about it. ``field`` is "" when there is no column for it,
-    ``None`` when it is not to be read; ``total`` is the column that sums this phase."""
+    ``None`` when it is signed; ``total`` is the column that sums this phase."""
 
     field: str | None
     factor: float = 1.0
@@ -153,7 +175,7 @@ def _new_plan(said: tuple[str, ...]) -> _Plan:
 
 def _planned(measurand: str, unit: str, phase: str, context: str, location: str, form: str) -> _Plan:
     if form == "SignedData":
-        return _Plan(None)
+        return _Plan(None, context=context)
     if phase not in PHASE_SUFFIX or len(measurand) > _MAX_WORD or len(unit) > _MAX_WORD:
         return _Plan("")  # never into the cache of resolve
     column = resolve(measurand, unit, phase)
@@ -168,7 +190,7 @@ def _planned(measurand: str, unit: str, phase: str, context: str, location: str,
 class _Instant:
     """Gathers the values of one instant."""
 
-    __slots__ = ("context", "ranks", "totals", "unknown", "values")
+    __slots__ = ("context", "ranks", "signed", "totals", "unknown", "values")
 
     def __init__(self) -> None:
         self.values: dict[str, float] = {}
@@ -176,6 +198,7 @@ class _Instant:
         self.totals: set[str] = set()
         self.unknown: list[str] = []
         self.context = ""
+        self.signed = ""
 
     def add(self, samples: Iterable[Sampled], keep_zero_begin: bool) -> None:
         """The hot loop: nine times a message."""
@@ -184,8 +207,10 @@ class _Instant:
             said = (sample.measurand, sample.unit, sample.phase, sample.context, sample.location, sample.format)
             plan = _plans.get(said) or _new_plan(said)
             field = plan.field
-            if field is None:
-                continue
+            if field is None or sample.signed_meter_value is not None:
+                self._note_signed(sample, plan.context or sample.context)
+                if field is None:
+                    continue
             try:
                 said_value = float(sample.value)  # type: ignore[arg-type]  # None is caught
                 value = said_value * sample.scale * plan.factor + plan.offset
@@ -204,9 +229,15 @@ class _Instant:
             if context and (not self.context or context in _EDGES):
                 self.context = context
 
+    def _note_signed(self, sample: Sampled, context: str) -> None:
+        said = sample.value if sample.signed_meter_value is None else sample.signed_meter_value
+        self.signed = self.signed or signed_format(said)
+        if context in _EDGES:
+            self.context = context
+
     def reading(self, at: datetime) -> Reading:
         values = self.values
         for total in self.totals:
             if total not in values:
                 values[total] = sum(values[phase] for phase in _PHASES_OF[total] if phase in values)
-        return Reading(at, self.context, values, tuple(self.unknown[:20]))
+        return Reading(at, self.context, values, tuple(self.unknown[:20]), self.signed)

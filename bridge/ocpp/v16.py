@@ -74,6 +74,7 @@ class SampledValue(Payload, frozen=True):
     format: str = ""
 
     scale = 1.0
+    signed_meter_value = None
 
 
 class MeterValue(Payload, frozen=True):
@@ -214,6 +215,7 @@ def _samples(
             context=reading.context,
             values=reading.values,
             unknown=reading.unknown,
+            signed=reading.signed,
             offline=is_replay,
         )
         for reading in readings(values, context.received_at)

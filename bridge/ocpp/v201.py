@@ -67,6 +67,7 @@ class SampledValue(Payload, frozen=True):
     context: str = ""
     location: str = ""
     unit_of_measure: UnitOfMeasure | None = None
+    signed_meter_value: Any = None  # whatever its shape: only its format is read
 
     format = ""  # a signed value travels beside the plain one
 
@@ -262,6 +263,7 @@ def _sample(reading: Reading, evse: int | None, transaction: str, is_offline: bo
         context=reading.context,
         values=reading.values,
         unknown=reading.unknown,
+        signed=reading.signed,
         offline=is_offline,
     )
 

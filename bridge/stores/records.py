@@ -19,6 +19,8 @@ from sqlalchemy.engine import Connection
 
 from bridge import access
 from bridge.events import ConnectorStatus, EnergySource
+from bridge.evidence import Evidence
+from bridge.grades import grade
 from bridge.session import OPEN_STATES, Session, SessionState
 from bridge.snapshots import Connector, Station
 from bridge.stores import tables
@@ -279,6 +281,8 @@ def _rows(table: sa.Table, snapshots: Iterable[msgspec.Struct]) -> list[tuple[sa
 
 def _columns(table: sa.Table, item: msgspec.Struct) -> dict[str, Any]:
     values = {name: getattr(item, name) for name in item.__struct_fields__ if name in table.c}
+    if isinstance(item, Session):
+        values |= {"evidence": msgspec.to_builtins(item.evidence), "grade": str(grade(item).grade)}
     return {name: "" if value is None and not table.c[name].nullable else value for name, value in values.items()}
 
 
@@ -341,6 +345,7 @@ def _session(row: Any) -> Session:
         "state": SessionState(row.state),
         "energy_source": EnergySource(row.energy_source),
         "review": tuple(row.review),
+        "evidence": msgspec.convert(row.evidence or {}, Evidence),
     }
     return Session(**({name: row._mapping[name] for name in Session.__struct_fields__} | typed))
 

@@ -166,6 +166,8 @@ sessions = sa.Table(
     _text("stop_reason"),
     sa.Column("seq_no", sa.BigInteger),  # the charger's own count: no promise that it fits 32 bits
     sa.Column("review", sa.JSON, nullable=False),
+    _text("grade"),  # grades.Grade; empty for sessions of before it was counted
+    sa.Column("evidence", sa.JSON),  # evidence.Evidence
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Index("ix_sessions_started_at_id", "started_at", "id"),
     sa.Index("ix_sessions_station_started_at", "station", "started_at"),

@@ -100,9 +100,13 @@ def upgrade() -> None:
     op.add_column("stations", sa.Column("policy", sa.JSON(), nullable=True))
     op.add_column("stations", sa.Column("offered_key_hmac", sa.LargeBinary(), nullable=True))
     op.add_column("stations", sa.Column("described_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("sessions", sa.Column("grade", sa.Text(), server_default="", nullable=False))
+    op.add_column("sessions", sa.Column("evidence", sa.JSON(), nullable=True))
 
 
 def downgrade() -> None:
+    op.drop_column("sessions", "evidence")
+    op.drop_column("sessions", "grade")
     op.drop_column("stations", "described_at")
     op.drop_column("stations", "offered_key_hmac")
     op.drop_column("stations", "policy")

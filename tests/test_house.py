@@ -45,8 +45,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 
 OPEN_TO_THE_DASHBOARD = {
-    "access", "billing", "book", "broker", "command_bus", "commands", "compose", "events", "evidence", "grades", "health",
-    "live", "logs", "measurands", "schemas", "session", "settings", "stores",
+    "access", "billing", "book", "broker", "command_bus", "commands", "compose", "events", "evidence", "grades",
+    "health", "live", "logs", "measurands", "schemas", "session", "settings", "stores",
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from servers import free_port
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from bridge.bench.ingest import bridge_environment
+from bridge.bench.process import bridge_environment
 from bridge.session import SessionState
 from bridge.stores.records import Records, SessionQuery
 

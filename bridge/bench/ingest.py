@@ -7,98 +7,33 @@ process, so the journal, the projections and their stores are in the bridge's fi
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import platform
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from bridge.bench.load import Result, drive
+from bridge.bench.process import Server, free_port, machine, serving, serving_bridge
 from bridge.events import utc_now
 
-_TICKS = os.sysconf("SC_CLK_TCK")
 
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def _memory_kib(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    return 0
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
-            return
-        time.sleep(0.05)
-    raise ConnectionError(f"the server did not come up: {log.read_text()[-800:]}")
-
-
-@contextlib.contextmanager
-def _server(command: list[str], port: int, folder: Path, **environment: str) -> Iterator[int]:
-    log = folder / "server.log"
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("CHARGEWATCH_")}
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, cwd=folder, env=clean | environment)  # noqa: S603
-    try:
-        _wait_for(port, process, log)
-        yield process.pid
-    finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(20)
-        process.kill()
-
-
-def bridge_environment(folder: Path, port: int) -> dict[str, str]:
-    """A bridge on embedded stores that lets everybody in: for loopback only."""
-    return {
-        "CHARGEWATCH_OCPP__PORT": str(port),
-        "CHARGEWATCH_STATIONS__UNKNOWN": "accept",
-        "CHARGEWATCH_TOKENS__UNKNOWN": "accept",
-        "CHARGEWATCH_DATA_DIR": str(folder),
-        "CHARGEWATCH_JOURNAL__PATH": str(folder / "journal.db"),
-        "CHARGEWATCH_RECORDS__URL": f"sqlite:///{folder / 'records.db'}",
-        "CHARGEWATCH_TELEMETRY__PATH": str(folder / "telemetry.db"),
-        "CHARGEWATCH_ADMIN__BRIDGE_PORT": "0",
-        "CHARGEWATCH_MQTT__PORT": str(_free_port()),  # nobody listens: the bench measures the road to the stores
-        "CHARGEWATCH_LOG__LEVEL": "WARNING",
-    }
+def _serving(kind: str, folder: Path) -> AbstractContextManager[Server]:
+    if kind == "bridge":
+        return serving_bridge(folder)
+    port = free_port()
+    return serving([sys.executable, "-m", "bridge.bench.floor", kind, str(port)], port, folder)
 
 
 def _measure(kind: str, stations: int, seconds: float) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="chargewatch-bench-") as name:
-        folder, port = Path(name), _free_port()
-        if kind == "bridge":
-            command, environment = [sys.executable, "-m", "bridge"], bridge_environment(folder, port)
-        else:
-            command, environment = [sys.executable, "-m", "bridge.bench.floor", kind, str(port)], {}
-        with _server(command, port, folder, **environment) as pid:
-            before_kib, cpu, began = _memory_kib(pid), _cpu_s(pid), time.monotonic()
-            result: Result = asyncio.run(drive(port, stations, 1.0, seconds, utc_now().strftime("%Y-%m-%dT%H:%M:%S")))
-            cpu_s, took = _cpu_s(pid) - cpu, time.monotonic() - began
-            return _row(kind, result, cpu_s, took, before_kib, _memory_kib(pid))
+    with tempfile.TemporaryDirectory(prefix="chargewatch-bench-") as name, _serving(kind, Path(name)) as server:
+        before_kib, cpu_s, began = server.memory_kib(), server.cpu_s(), time.monotonic()
+        moment = utc_now().strftime("%Y-%m-%dT%H:%M:%S")
+        result = asyncio.run(drive(server.port, stations, 1.0, seconds, moment))
+        cpu_s, took = server.cpu_s() - cpu_s, time.monotonic() - began
+        return _row(kind, result, cpu_s, took, before_kib, server.memory_kib())
 
 
 def _row(kind: str, result: Result, cpu_s: float, took_s: float, before_kib: int, after_kib: int) -> dict[str, Any]:
@@ -124,8 +59,8 @@ def run(stations: int, seconds: float) -> dict[str, Any]:
     floor = "picows" if sys.modules.get("picows") or _has("picows") else "websockets"
     return {
         "bench": "ingest",
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "at": utc_now().isoformat(timespec="seconds"),
+        "machine": machine(),
         "floor": f"{floor} {version(floor)} echo",
         "load": f"{stations} stations, closed loop, 70 % MeterValues of 9 samples, {seconds:g} s each",
         "rows": list(rows.values()),

@@ -7,13 +7,13 @@ the message id changes. Talks to loopback, bounded in stations and seconds.
 from __future__ import annotations
 
 import asyncio
-import base64
-import os
 import time
 from functools import partial
 from typing import NamedTuple
 
 import msgspec
+
+from bridge.bench.client import Client
 
 _ID, _MICROSECONDS, _REGISTER = b"0" * 12, b"@" * 6, b"#" * 7  # places that every message fills anew
 _READINGS = (
@@ -64,47 +64,14 @@ def first_call(moment: str) -> bytes:
     return _encoded("StartTransaction", start)
 
 
-def _masked_header(size: int) -> bytes:
-    """A client's text frame with a mask of zeros, which leaves the payload as it is (RFC 6455 section 5.3)."""
-    if size < 126:
-        return bytes((0x81, 0x80 | size)) + b"\0\0\0\0"
-    return bytes((0x81, 0x80 | 126)) + size.to_bytes(2) + b"\0\0\0\0"
-
-
-class _Station(asyncio.Protocol):
+class _Station(Client):
     def __init__(self, path: str, first: bytes, calls: list[bytes], stats: _Stats) -> None:
-        self._path = path
+        super().__init__(path)
         self._first = first
         self._calls = calls
         self._stats = stats
         self._sent = 0
         self._sent_at = 0.0
-        self._buffer = b""
-        self._is_open = False
-        self.ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        key = base64.b64encode(os.urandom(16)).decode()
-        transport.write(
-            f"GET {self._path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: ocpp1.6\r\n\r\n".encode()
-        )
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if not self._is_open:
-            self._finish_handshake()
-            return
-        while size := _frame_size(self._buffer):
-            self._buffer = self._buffer[size:]
-            self._answered()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stats.errors += self._stats.is_running
-        if not self.ready.done():
-            self.ready.set_result(False)
 
     def send(self) -> None:
         body = self._calls[self._sent % len(self._calls)] if self._sent else self._first
@@ -112,23 +79,15 @@ class _Station(asyncio.Protocol):
         body = body.replace(_ID, b"%012d" % self._sent, 1)
         body = body.replace(_MICROSECONDS, b"%06d" % self._sent, 1).replace(_REGISTER, b"%07d" % self._sent, 1)
         self._sent_at = time.perf_counter()
-        self._transport.write(_masked_header(len(body)) + body)
+        self.say(body)
 
-    def close(self) -> None:
-        self._transport.abort()
-
-    def _finish_handshake(self) -> None:
-        head, mark, rest = self._buffer.partition(b"\r\n\r\n")
-        if mark:
-            self._is_open = b" 101 " in head.split(b"\r\n", 1)[0]
-            self._buffer = rest
-            if not self.ready.done():
-                self.ready.set_result(self._is_open)
-
-    def _answered(self) -> None:
+    def on_answer(self, payload: bytes) -> None:
         self._stats.latencies.append(time.perf_counter() - self._sent_at)
         if self._stats.is_running:
             self.send()
+
+    def on_lost(self) -> None:
+        self._stats.errors += self._stats.is_running
 
 
 class _Stats:
@@ -136,18 +95,6 @@ class _Stats:
         self.latencies: list[float] = []
         self.errors = 0
         self.is_running = False
-
-
-def _frame_size(buffer: bytes) -> int:
-    """Bytes of the first whole server frame, 0 while it is incomplete."""
-    if len(buffer) < 2:
-        return 0
-    size, head = buffer[1] & 0x7F, 2
-    if size == 126:
-        size, head = int.from_bytes(buffer[2:4]), 4
-    elif size == 127:
-        size, head = int.from_bytes(buffer[2:10]), 10
-    return head + size if len(buffer) >= head + size else 0
 
 
 async def drive(port: int, stations: int, warm_up_s: float, seconds: float, moment: str) -> Result:
@@ -159,7 +106,7 @@ async def drive(port: int, stations: int, warm_up_s: float, seconds: float, mome
         new = partial(_Station, f"/ocpp/BENCH-{number:05d}", first, rotated, stats)
         _, station = await loop.create_connection(new, "127.0.0.1", port)
         fleet.append(station)
-    if not all(await asyncio.gather(*(station.ready for station in fleet))):
+    if not all(await asyncio.gather(*(station.opened for station in fleet))):
         raise ConnectionError("not every station could connect: see the server's log")
     stats.is_running = True
     for station in fleet:

@@ -1,0 +1,47 @@
+"""``chargewatch bench`` measures real processes, and says so when it cannot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bridge.bench import connections
+from dashboard.cli import cli
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_FIRST", 5)
+    monkeypatch.setattr(connections, "_SETTLE_S", 0.1)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_fleet_that_comes_at_once_is_measured(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    done = CliRunner().invoke(cli, ["bench", "connections", "--stations", "40", "--json", "--save", str(kept)])
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert result == json.loads(kept.read_text())
+    assert result["stations"] == 40
+    assert result["boots_per_s"] == pytest.approx(40 / result["seconds_to_all_booted"], rel=0.1)
+    assert 0 < result["reply_p50_ms"] <= result["reply_p99_ms"]
+    assert result["memory_fresh_mib"] > 10, "a bridge with its libraries"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_station_that_is_turned_away_is_an_error_and_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_BOOT", {"chargePointVendor": ["not a text"]})
+    done = CliRunner().invoke(cli, ["bench", "connections", "--stations", "3"])
+    assert done.exit_code == 1
+    assert "did not get through" in done.stderr
+
+
+def test_too_few_open_files_are_named_before_anything_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "raise_open_file_limit", lambda: 1024)
+    monkeypatch.setattr(connections, "serving_bridge", lambda *_: pytest.fail("a bridge was started"))
+    done = CliRunner().invoke(cli, ["bench", "connections", "--stations", "5000"])
+    assert done.exit_code == 1
+    assert "1024 open files" in done.stderr

@@ -20,6 +20,7 @@ from bridge.billing.price import Tariff
 from bridge.book import Book
 from bridge.broker import BrokerClient
 from bridge.commander import Commander
+from bridge.descriptors import raise_open_file_limit
 from bridge.events import StationDisconnected, to_us, utc_now
 from bridge.health import HealthServer, serve_health
 from bridge.intake import Frame, Intake, state_rows
@@ -269,12 +270,13 @@ class Bridge:
         if dropped:
             _log.info("old journal entries dropped", entries=dropped)
 
+    def _adopt(self, station: str) -> Awaitable[None] | None:
+        """Another bridge held this station: go on from its last word in the records."""
+        return asyncio.to_thread(self._fetch_past, station) if station in self._elsewhere else None
+
     # called from other threads
 
-    def _adopt(self, station: str) -> None:
-        """Another bridge held this station: go on from its last word in the records."""
-        if station not in self._elsewhere:
-            return
+    def _fetch_past(self, station: str) -> None:
         try:
             found = snapshots(self._records, station)
         except RecordsUnavailable as error:
@@ -307,6 +309,8 @@ async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
 def serve(settings: Settings, on_ready: Callable[[int], None] = lambda port: None) -> None:
     """Configure logs and run a bridge until it is asked to stop. Raises JournalFailed, JournalError, OSError."""
     configure_logs(settings.log)
+    granted = raise_open_file_limit()
+    _log.info("open files", limit=granted)  # one for each station
 
     async def run() -> None:
         await Bridge(settings).run(on_ready)

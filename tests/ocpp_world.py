@@ -133,7 +133,8 @@ async def world(
     """A server that listens on a free port; everything is closed at the end."""
     intake = new_intake(path, directory)
     intake.recover()  # of a server that was there before
-    server = OcppServer(Ocpp(**{"port": 0} | settings), Stations(unknown=unknown), PEPPER, intake, adopt)
+    past = {} if adopt is None else {"adopt": lambda station: asyncio.to_thread(adopt, station)}
+    server = OcppServer(Ocpp(**{"port": 0} | settings), Stations(unknown=unknown), PEPPER, intake, **past)
     loop = asyncio.get_running_loop()
     intake.journal.on_commit = lambda seq: loop.call_soon_threadsafe(server.flush, seq)
     await server.start()

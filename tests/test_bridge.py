@@ -108,7 +108,10 @@ def test_the_past_of_a_station_is_taken_in_on_the_loop_and_kept_here(tmp_path: P
             adopt(found)
 
         bridge._book.adopt = watched  # type: ignore[method-assign]
-        await asyncio.to_thread(bridge._adopt, "CP")
+        past = bridge._adopt("CP")
+        assert past is not None
+        await past
+        assert bridge._adopt("NEW") is None, "nobody had it: nothing to wait for"
         assert threads == [threading.get_ident()]
         assert {type(snapshot) for snapshot in bridge._book.take_changed()} == {Station, Session}
         put_away(bridge)

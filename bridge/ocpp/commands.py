@@ -37,24 +37,32 @@ class Waiting(NamedTuple):
     answer: asyncio.Future[CallOutcome]
 
 
+class _Gate:
+    """``ready`` when calls may go out at all, ``turn`` for one after the other."""
+
+    def __init__(self, is_open: bool) -> None:
+        self.turn = asyncio.Lock()
+        self.ready = asyncio.Event()
+        if is_open:
+            self.ready.set()
+
+
 class Calls:
     """Our calls on one connection. ``send(action, frame)`` journals and sends. Used on the loop only."""
 
     def __init__(self, protocol: str, send: Callable[[str, bytes], None]) -> None:
         self._protocol = protocol
         self._send = send
-        self._turn = asyncio.Lock()
-        self._ready = asyncio.Event()
+        self._gate: _Gate | None = None  # most stations are never called
         self._waiting: Waiting | None = None
         self._is_closed = False
+        self.is_open = False
 
     def open(self) -> None:
         """The boot is answered: calls may go out (field quirk 16)."""
-        self._ready.set()
-
-    @property
-    def is_open(self) -> bool:
-        return self._ready.is_set()
+        self.is_open = True
+        if self._gate is not None:
+            self._gate.ready.set()
 
     async def call(self, action: str, payload: Mapping[str, Any], timeout_s: float) -> CallOutcome:
         """Send when it is our turn and wait. ``timeout_s`` covers all of it."""
@@ -63,8 +71,9 @@ class Calls:
             return wrong
         try:
             async with asyncio.timeout(timeout_s):
-                await self._ready.wait()
-                async with self._turn:
+                gate = self._gate = self._gate or _Gate(self.is_open)
+                await gate.ready.wait()
+                async with gate.turn:
                     return await self._call_now(action, payload)
         except TimeoutError:
             if not self.is_open:
@@ -82,7 +91,7 @@ class Calls:
     def close(self) -> None:
         """The connection is gone: nobody will answer."""
         self._is_closed = True
-        self._ready.set()
+        self.open()
         if self._waiting is not None and not self._waiting.answer.done():
             self._waiting.answer.set_result(_gone())
 

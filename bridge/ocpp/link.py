@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any, Protocol, cast
@@ -68,7 +67,7 @@ class Link(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._parts: list[bytes] = []
         self._parts_size = 0
-        self._backlog: deque[tuple[bytes, int]] = deque()
+        self._backlog: list[tuple[bytes, int]] = []  # mostly empty: thousands of empty deques would be megabytes
         self._has_request = False
         self._is_paused = False
         self._is_choked = False  # the peer does not read what we write
@@ -172,7 +171,7 @@ class Link(asyncio.BufferedProtocol):
     def throttle(self) -> None:
         """Take what waits as far as it goes, then read on or let the kernel's buffer hold the peer back."""
         while self._backlog and not self._must_wait:
-            self._house.take(self, *self._backlog.popleft())
+            self._house.take(self, *self._backlog.pop(0))
         should_pause = (
             self.unanswered > MAX_UNANSWERED
             or bool(self._backlog)
@@ -218,6 +217,7 @@ class Link(asyncio.BufferedProtocol):
         self._has_request = True
         response = self._house.greet(self, request)
         self._ws.send_response(response)
+        request.headers.clear()  # the protocol keeps its request for ever
         if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
             self.write()
             self._house.welcome(self)

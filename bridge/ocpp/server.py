@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 import structlog
@@ -44,8 +44,8 @@ _UNAUTHORISED = "Unknown station, or wrong key.\n"
 
 
 class OcppServer:
-    """``pepper`` keys the HMAC over station keys. ``adopt(station)`` runs in a thread before the first frame of a
-    connection is taken; it may fetch what another bridge knew of that station."""
+    """``pepper`` keys the HMAC over station keys. ``adopt(station)`` is asked at each connection: what it returns is
+    awaited before the first frame is taken, and may fetch what another bridge knew; ``None`` when nobody did."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class OcppServer:
         stations: Stations,
         pepper: bytes,
         intake: Intake,
-        adopt: Callable[[str], None] | None = None,
+        adopt: Callable[[str], Awaitable[None] | None] = lambda station: None,
     ) -> None:
         self._settings = settings
         self._policy = Unknown(stations.unknown)
@@ -206,11 +206,12 @@ class OcppServer:
             old.close(1000, "replaced by a newer connection")
         _connected.set(len(self._by_station))
         self._meet(link, station)
-        if self._adopt is None:
+        past = self._adopt(station)
+        if past is None:
             self._announce(link, station)
         else:
             link.is_waiting = True
-            task = self._loop.create_task(self._fetch_past(link, station, self._adopt))
+            task = self._loop.create_task(self._fetch_past(link, station, past))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -315,9 +316,9 @@ class OcppServer:
         while not is_done() and self._loop.time() < deadline_s:  # noqa: ASYNC110 - only at the end of the process
             await asyncio.sleep(0.01)
 
-    async def _fetch_past(self, link: Link, station: str, adopt: Callable[[str], None]) -> None:
+    async def _fetch_past(self, link: Link, station: str, past: Awaitable[None]) -> None:
         try:
-            await self._loop.run_in_executor(None, adopt, station)
+            await past
         except Exception:  # its past can be had later, its present cannot
             _log.exception("cannot fetch a station's past", station=station)
         if link in self._links and not link.is_replaced:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -32,6 +33,7 @@ _errors = Counter("chargewatch_ocpp_refused_frames", "Frames answered with a CAL
 _BOOT = "BootNotification"
 _BOOTLESS_AFTER = timedelta(seconds=10)  # some never boot again after a reconnect (field quirk 15)
 _MAX_NOTES = 100
+_NOTHING: frozenset[tuple[str, str]] = frozenset()
 _REGISTRATION = {Entry.ACCEPTED: "Accepted", Entry.HELD: "Pending"}
 
 
@@ -77,9 +79,8 @@ class Talk:
         self._heartbeat_s = heartbeat_s
         self._max_frame_bytes = max_frame_bytes
         self._has_signer = has_signer
-        self._told: set[tuple[str, str]] = set()
+        self._told = _NOTHING
         self._first_at: datetime | None = None
-        self._counts = {name: _frames.labels(version.protocol, name) for name in version.actions}
 
     def handle(self, raw: bytes, received_at: datetime) -> Reply:
         """Take one frame. Raises JournalError only."""
@@ -217,9 +218,8 @@ class Talk:
             self._calls.open()
 
     def _count(self, name: str) -> None:
-        counter = self._counts.get(name)
-        if counter is not None:
-            counter.inc()
+        if name in self.version.actions:
+            _counter(self.version.protocol, name).inc()
 
     # answers of the charger
 
@@ -283,7 +283,7 @@ class Talk:
         fresh = [note[:255] for note in notes if (action, note[:60]) not in self._told]
         if not fresh or len(self._told) >= _MAX_NOTES:
             return []
-        self._told.update((action, note[:60]) for note in fresh)
+        self._told |= {(action, note[:60]) for note in fresh}
         return [self._mended(action, tuple(fresh), received_at)]
 
     def _mended(self, action: str, notes: tuple[str, ...], at: datetime) -> FrameMended:
@@ -292,6 +292,12 @@ class Talk:
     def _keep(self, raw: bytes, action: str, outcome: Outcome, received_at: datetime, reply: bytes = b"") -> int:
         frame = Frame(self.station, self.version.protocol, ">", action, raw, received_at)
         return self._intake.keep(frame, outcome, reply)
+
+
+@cache
+def _counter(protocol: str, action: str) -> Counter:
+    """Looked up once for all connections."""
+    return _frames.labels(protocol, action)
 
 
 def _tree(payload: msgspec.Raw) -> Any:

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -35,11 +36,20 @@ class TokenEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: datetime | None = None
 
 
-class Directory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Directory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """What the records say about who may come in; station ids and tokens as keys."""
 
     stations: dict[str, StationEntry] = {}
     tokens: dict[str, TokenEntry] = {}
+
+    @cached_property
+    def by_folded_id(self) -> dict[str, StationEntry | None]:
+        """Stations by id without case, ``None`` where that is not one. Looking through all of them for each unknown
+        station would make a storm of strangers dear, and the time taken tell who is known."""
+        folded: dict[str, StationEntry | None] = {}
+        for id, entry in self.stations.items():
+            folded[id.casefold()] = None if id.casefold() in folded else entry
+        return folded
 
 
 class Entry(StrEnum):
@@ -78,7 +88,7 @@ def admit(
     directory: Directory, policy: Unknown, pepper: bytes, station: str, key: bytes | None
 ) -> Admission:
     """Decide about a station at the door. ``key`` is the Basic password as bytes, ``None`` when absent."""
-    entry = directory.stations.get(station) or _by_folded_id(directory, station)
+    entry = directory.stations.get(station) or directory.by_folded_id.get(station.casefold())
     if entry is None:
         return Admission(_UNKNOWN_STATION[policy], station, f"unknown station, policy {policy}")
     if entry.key_hmac:
@@ -97,12 +107,6 @@ _UNKNOWN_STATION = {
     Unknown.HOLD: Entry.HELD,
     Unknown.ACCEPT: Entry.ACCEPTED,
 }
-
-
-def _by_folded_id(directory: Directory, station: str) -> StationEntry | None:
-    folded = station.casefold()
-    found = [entry for key, entry in directory.stations.items() if key.casefold() == folded]
-    return found[0] if len(found) == 1 else None
 
 
 def normalise_token(token: str) -> str:

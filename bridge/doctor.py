@@ -22,6 +22,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from sqlalchemy.engine import make_url
 
 from bridge.broker import new_client
+from bridge.descriptors import open_file_limits
 from bridge.events import from_us, utc_now
 from bridge.settings import Settings, Unknown
 from bridge.stores.opening import open_telemetry
@@ -32,6 +33,9 @@ from bridge.stores.telemetry import StoreUnavailable
 _MIN_FREE_BYTES = 2 * 1024**3
 _MAX_CLOCK_STEP = timedelta(minutes=5)
 _CONNECT_S = 5.0
+_FILES_PER_STATION = 2  # after a fault of the network the old socket and the new one stand side by side
+_OWN_FILES = 200  # stores, logs, the broker
+_FEW_STATIONS = 500  # to be expected anywhere
 _FIRST_START = "the bridge makes it when it first starts"
 
 
@@ -186,6 +190,32 @@ def _broker(settings: Settings) -> Iterable[Finding]:
         yield Finding("broker", Status.OK, place)
 
 
+def _open_files(settings: Settings) -> Iterable[Finding]:
+    yield open_files(open_file_limits()[1], _known_stations(settings))
+
+
+def open_files(hard_limit: int, stations: int) -> Finding:
+    """The bridge asks for as many open files as the hard limit grants (-1: any number); each station needs one."""
+    needed = _FILES_PER_STATION * max(stations, _FEW_STATIONS) + _OWN_FILES
+    granted = "any number" if hard_limit < 0 else f"at most {hard_limit}"
+    detail = f"{granted} for {stations} stations on record"
+    if 0 <= hard_limit < needed:
+        advice = f"grant {needed} or more: LimitNOFILE= of the systemd unit, ulimits.nofile of Compose, or ulimit -Hn"
+        return Finding("open files", Status.WARN, detail, advice)
+    return Finding("open files", Status.OK, detail)
+
+
+def _known_stations(settings: Settings) -> int:
+    url = settings.records.url.get_secret_value()
+    if url.startswith("sqlite") and not Path(make_url(url).database or "").exists():
+        return 0
+    with Records(url) as records:
+        try:
+            return len(records.stations())
+        except RecordsUnavailable:
+            return 0
+
+
 def _ports(settings: Settings) -> Iterable[Finding]:
     admin, web = settings.admin, settings.dashboard
     bridge_lives = _is_healthy(admin.host, admin.bridge_port)
@@ -266,6 +296,7 @@ CHECKS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
     _records,
     _telemetry,
     _broker,
+    _open_files,
     _ports,
     _secrets,
     _exposure,

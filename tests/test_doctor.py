@@ -13,9 +13,10 @@ import pytest
 import servers
 from click.testing import CliRunner
 
-from bridge.doctor import Finding, Status, clock, examine
+from bridge.doctor import Finding, Status, clock, examine, open_files
 from bridge.journal import Entry, Journal
 from bridge.settings import PREFIX, Settings, load_settings
+from bridge.snapshots import Station
 from bridge.stores.people import People, Role
 from bridge.stores.records import Records
 from dashboard.cli import cli
@@ -143,6 +144,15 @@ def test_the_journal_s_newest_entry_is_what_the_clock_is_held_against(free: dict
     journal.append(Entry(ahead, "CP-1", "ocpp1.6", ">", "Heartbeat", b"", b"", b""))
     journal.close()
     assert found(examine(settings(free)), "clock").status is Status.FAIL
+
+
+def test_open_files_that_do_not_do_for_the_stations_on_record_are_noted(free: dict) -> None:
+    assert [open_files(limit, 10).status for limit in (-1, 20_000, 1024)] == [Status.OK, Status.OK, Status.WARN]
+    assert open_files(20_000, 12_000).status is Status.WARN
+    with Records("sqlite:///data/records.db") as records:
+        records.migrate()
+        records.upsert([Station(id="CP-1", bridge="here", revision=1)], [], [])
+    assert "for 1 stations" in found(examine(settings(free)), "open files").detail
 
 
 def test_json_is_for_machines_and_a_failure_is_an_exit_code(free: dict, monkeypatch: pytest.MonkeyPatch) -> None:

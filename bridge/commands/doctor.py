@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
-    """Check settings, folders, clock, records, telemetry, broker, ports and secrets. Changes nothing.
+    """Check settings, folders, clock, records, telemetry, broker, open files, ports and secrets. Changes nothing.
 
     Exit code 1 when something fails, 0 when there are only warnings.
     """

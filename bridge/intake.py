@@ -34,7 +34,6 @@ from bridge.snapshots import Snapshot, decode_snapshot, encode_snapshot, key_of
 
 _PLAUSIBLE_PAST = timedelta(days=400)  # older or future device times are a broken clock (field quirk 56)
 _PLAUSIBLE_FUTURE = timedelta(days=1)
-_PAGE = 4000
 
 
 class Outcome(NamedTuple):
@@ -108,13 +107,12 @@ class Intake:
     def recover(self) -> int:
         """Read the book back after a start: the checkpoint, then what was journaled behind it. Returns how many
         entries were applied again. They were decided when they came and are not decided anew."""
-        journal, after, applied = self.journal, self.journal.checkpoint, 0
+        journal, applied = self.journal, 0
         self.book.restore(decode_snapshot(row.body) for _, row in journal.read_state(0, 1_000_000_000))
-        while page := journal.read(after, _PAGE):
-            for _, entry in page:
-                for event in vocabulary.decode(entry.events):
-                    self.book.apply(event)
-            after, applied = page[-1][0], applied + len(page)
+        for _, entry in journal.walk(journal.checkpoint):
+            for event in vocabulary.decode(entry.events):
+                self.book.apply(event)
+            applied += 1
         return applied
 
     def decide(self, token: str, now: datetime) -> Decision:

@@ -37,6 +37,8 @@ CREATE TABLE IF NOT EXISTS cursors (name TEXT PRIMARY KEY, seq INTEGER NOT NULL)
 CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 """
 _TAIL = 4_000  # entries also kept in memory for the projections that keep up
+_MAX_BYTES = 8 * 1024**2  # of entries in that tail, or waiting for the disk: one alone may have a megabyte
+_PAGE_BYTES = 4 * 1024**2
 _BITE = 1_000  # entries that expire in one transaction
 _HEAD = "head"  # a cursor that holds the highest sequence number ever given, across retention
 _CHECKPOINT = "checkpoint"  # the entry up to which ``state`` tells everything
@@ -59,6 +61,11 @@ class Entry(NamedTuple):
     reply: bytes
     events: bytes
 
+    @property
+    def size(self) -> int:
+        """Bytes of what may be big."""
+        return len(self.frame) + len(self.reply) + len(self.events)
+
 
 class StateRow(NamedTuple):
     """The newest snapshot under ``key``; ``is_final`` when it will not change again (an ended session)."""
@@ -77,8 +84,10 @@ class Journal:
         self._max_pending = max_pending
         self._wake = threading.Condition()
         self._pending: list[tuple[int, Entry]] = []
+        self._pending_bytes = 0
         self._pending_state: list[tuple[int, Iterable[StateRow]]] = []
-        self._tail: deque[tuple[int, Entry]] = deque(maxlen=_TAIL)
+        self._tail: deque[tuple[int, Entry]] = deque()
+        self._tail_bytes = 0
         self._stopping = False
         self._failure: BaseException | None = None
         self._local = threading.local()
@@ -109,7 +118,7 @@ class Journal:
     @property
     def is_full(self) -> bool:
         """More waits for the disk than is healthy: adapters stop reading until it is false."""
-        return len(self._pending) >= self._max_pending
+        return len(self._pending) >= self._max_pending or self._pending_bytes >= _MAX_BYTES
 
     def append(self, entry: Entry) -> int:
         """Queue an entry; durable when ``committed`` reaches the result. Raises JournalError once the disk has
@@ -120,6 +129,11 @@ class Journal:
             self._head = seq = self._head + 1
             self._pending.append((seq, entry))
             self._tail.append((seq, entry))
+            size = entry.size
+            self._pending_bytes += size
+            self._tail_bytes += size
+            while len(self._tail) > _TAIL or self._tail_bytes > _MAX_BYTES:
+                self._tail_bytes -= self._tail.popleft()[1].size
             if len(self._pending) == 1:
                 self._wake.notify()
         return seq
@@ -137,18 +151,24 @@ class Journal:
         return self.cursor(_CHECKPOINT)
 
     def read(self, after: int, limit: int) -> list[tuple[int, Entry]]:
-        """Committed entries with a higher number, in order."""
+        """Committed entries with a higher number, in order; fewer than ``limit`` when they are big."""
         with self._wake:
             first = self._tail[0][0] if self._tail else None
             if first is not None and first <= after + 1:
                 here = islice(self._tail, after + 1 - first, after + 1 - first + limit)
-                return [(seq, entry) for seq, entry in here if seq <= self.committed]
+                return list(_within_bytes((seq, entry) for seq, entry in here if seq <= self.committed))
         rows = self._reader().execute(
             "SELECT seq, received_us, station, source, direction, action, frame, reply, events"
             " FROM entries WHERE seq > ? ORDER BY seq LIMIT ?",
             (after, limit),
         )
-        return [(row[0], Entry(*row[1:])) for row in rows]
+        return list(_within_bytes((row[0], Entry(*row[1:])) for row in rows))
+
+    def walk(self, after: int) -> Iterator[tuple[int, Entry]]:
+        """All that ``read`` gives, page by page."""
+        while page := self.read(after, _TAIL):
+            yield from page
+            after = page[-1][0]
 
     def read_state(self, after: int, limit: int) -> list[tuple[int, StateRow]]:
         """The change feed: newest snapshots changed after ``after``, oldest change first. A page ends between
@@ -243,7 +263,7 @@ class Journal:
 
     def _commit(self, database: sqlite3.Connection) -> None:
         with self._wake:
-            entries, self._pending = self._pending, []
+            entries, self._pending, self._pending_bytes = self._pending, [], 0
             states, self._pending_state = self._pending_state, []
         database.execute("BEGIN IMMEDIATE")
         insert_rows(database, "INSERT INTO entries", [(seq, *entry) for seq, entry in entries])
@@ -268,6 +288,15 @@ class Journal:
         cursors = [(_CHECKPOINT, head), (_STATE_HEAD, state_head)]
         insert_rows(database, "INSERT OR REPLACE INTO cursors", cursors)
         return state_head
+
+
+def _within_bytes(entries: Iterable[tuple[int, Entry]]) -> Iterator[tuple[int, Entry]]:
+    size = 0
+    for seq, entry in entries:
+        yield seq, entry
+        size += entry.size
+        if size >= _PAGE_BYTES:
+            return
 
 
 def _expire_entries(database: sqlite3.Connection, before_us: int, passed: int) -> Iterator[int]:

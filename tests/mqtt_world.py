@@ -96,7 +96,7 @@ class World:
             self.journal.close()
 
     def topics(self) -> list[tuple[str, bytes]]:
-        return [(entry.action, entry.frame) for _, entry in self.journal.read(0, 1_000_000)]
+        return [(entry.action, entry.frame) for _, entry in self.journal.walk(0)]
 
 
 async def until(is_true: Callable[[], object], within_s: float = 10.0) -> None:

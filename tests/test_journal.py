@@ -167,6 +167,41 @@ def test_a_page_of_entries_from_memory_is_the_same_as_from_disk(journal: Journal
     again.close()
 
 
+def test_big_entries_come_in_small_pages(journal: Journal, tmp_path: Path) -> None:
+    watch = Watch(journal)
+    for number in range(1, 21):
+        journal.append(entry(number)._replace(frame=bytes(1024**2)))
+    watch.wait(20)
+    again = Journal(tmp_path / "journal.db")
+    again.open()
+    for read in (journal, again):
+        assert len(read.read(16, 1000)) == 4
+        assert [seq for seq, _ in read.walk(0)] == list(range(1, 21))
+    again.close()
+
+
+def test_megabytes_that_wait_for_the_disk_fill_the_journal_like_many_entries(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")  # not opened: nothing is written yet
+    for number in range(1, 8):
+        journal.append(entry(number)._replace(frame=bytes(1024**2)))
+    assert not journal.is_full
+    journal.append(entry(8)._replace(frame=bytes(1024**2)))
+    assert journal.is_full
+    watch = Watch(journal)
+    journal.open()
+    watch.wait(8)
+    assert not journal.is_full
+    journal.close()
+
+
+def test_what_is_kept_in_memory_is_bounded_in_bytes(journal: Journal) -> None:
+    watch = Watch(journal)
+    for number in range(1, 31):
+        journal.append(entry(number)._replace(frame=bytes(1024**2)))
+    watch.wait(30)
+    assert sum(kept.size for _, kept in journal._tail) <= 8 * 1024**2
+
+
 def test_a_small_document_is_kept(journal: Journal) -> None:
     assert journal.kept("directory") is None
     journal.keep("directory", b"1")
@@ -235,7 +270,7 @@ def test_what_was_said_to_be_committed_survives_a_kill(tmp_path: Path) -> None:
     journal = Journal(path)
     journal.open()
     assert journal.committed >= said
-    numbers = [seq for seq, _ in journal.read(0, 10_000_000)]
+    numbers = [seq for seq, _ in journal.walk(0)]
     assert numbers == list(range(1, journal.committed + 1)), "no gap, none twice"
     journal.close()
 

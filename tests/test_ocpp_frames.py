@@ -110,6 +110,9 @@ def test_depth_is_counted_outside_of_texts() -> None:
     assert not frames.is_deep(b'{"a":"' + b"[" * 1000 + b'"}')
     assert not frames.is_deep(b"[" + b"[],{}," * 1000 + b"[]]")
     assert frames.is_deep(b"[" * 65)
+    assert not frames.is_deep((b"[" * 64 + b"]" * 64) * 3)
+    assert frames.is_deep(b'{"a":[' * 32 + b"[]" + b"]}" * 32)
+    assert frames.is_deep(b"[[],[" * 65), "what stands beside does not hide it"
 
 
 def test_codes_are_spelled_as_each_version_does() -> None:

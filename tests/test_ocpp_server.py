@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ocpp_hostile import CONTINUATION, PING, TEXT, wire
 from ocpp_world import PEPPER, Charger, World, own_certificate, world
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -416,6 +417,25 @@ def test_a_charger_that_does_not_wait_is_held_back(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
+def test_answers_to_nothing_take_their_turn_like_calls(tmp_path: Path) -> None:
+    """They are not answered: without a limit a flood of them would be taken as fast as it can be read."""
+
+    async def scene(house: World) -> None:
+        loop, flush = asyncio.get_running_loop(), house.server.flush
+        house.journal.on_commit = lambda seq: None
+        async with house.charger("CP") as charger:
+            for number in range(100):
+                await charger.link.send(json.dumps([3, str(number), {}]))
+            await house.until(lambda: house.server.messages > MAX_UNANSWERED, "enough of them")
+            assert house.server.messages == MAX_UNANSWERED + 1
+            house.journal.on_commit = lambda seq: loop.call_soon_threadsafe(flush, seq)
+            flush(house.journal.committed)
+            assert (await charger.boot())["status"] == "Accepted"
+            assert house.server.messages == 101
+
+    play(tmp_path, scene)
+
+
 # frames
 
 
@@ -427,6 +447,46 @@ def test_fragments_pings_and_binary_frames_are_understood(tmp_path: Path) -> Non
             await (await charger.link.ping())
             await charger.link.send(HEARTBEAT.encode())
             assert json.loads(await charger.link.recv())[0] == 3
+
+    play(tmp_path, scene)
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        (wire(TEXT, b"[]", mask=b""), CloseCode.PROTOCOL_ERROR),  # without a mask: section 5.1
+        (wire(0x3, b"[]"), CloseCode.PROTOCOL_ERROR),  # an opcode that is not in use
+        (wire(0x40 | TEXT, b"[]"), CloseCode.PROTOCOL_ERROR),  # a bit that no extension claimed
+        (wire(CONTINUATION, b"[]"), CloseCode.PROTOCOL_ERROR),  # goes on with nothing
+        (wire(TEXT, b"[", is_last=False) + wire(TEXT, b"]"), CloseCode.PROTOCOL_ERROR),
+        (wire(PING, b"", is_last=False), CloseCode.PROTOCOL_ERROR),
+        (wire(PING, b"x" * 126), CloseCode.PROTOCOL_ERROR),
+    ],
+)
+def test_what_is_no_websocket_frame_ends_only_its_own_connection(tmp_path: Path, frames: bytes, code: int) -> None:
+    """Source: RFC 6455 section 5."""
+
+    async def scene(house: World) -> None:
+        async with house.charger("CP", compression=None) as outlaw, house.charger("CP2") as neighbour:
+            outlaw.link.transport.write(frames)
+            with pytest.raises(ConnectionClosed) as closed:
+                await outlaw.link.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == code
+            await neighbour.boot()
+
+    play(tmp_path, scene)
+
+
+def test_a_message_in_a_hundred_thousand_fragments_is_one_message(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        async with house.charger("CP", compression=None) as charger:
+            text = b'[2,"1","DataTransfer",{"vendorId":"x"}]'
+            nothing = wire(CONTINUATION, b"", is_last=False) * 100_000
+            parts = [wire(CONTINUATION, bytes([byte]), is_last=False) for byte in text]
+            charger.link.transport.write(wire(TEXT, b"", is_last=False) + b"".join(parts) + nothing)
+            charger.link.transport.write(wire(CONTINUATION, b""))
+            assert (await charger.answer_to("1"))["status"] == "UnknownVendorId"
 
     play(tmp_path, scene)
 

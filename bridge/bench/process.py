@@ -58,10 +58,11 @@ def serving(
 
 
 @contextlib.contextmanager
-def serving_bridge(folder: Path, core: int | None = None) -> Iterator[Server]:
-    """A real bridge on embedded stores."""
+def serving_bridge(folder: Path, core: int | None = None, **environment: str) -> Iterator[Server]:
+    """A real bridge on embedded stores; ``environment`` holds settings besides."""
     port = free_port()
-    with serving([sys.executable, "-m", "bridge"], port, folder, core, **bridge_environment(folder, port)) as server:
+    environment = bridge_environment(folder, port) | environment
+    with serving([sys.executable, "-m", "bridge"], port, folder, core, **environment) as server:
         yield server
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import re
 from enum import StrEnum
-from itertools import accumulate
 from math import isinf
 from typing import Any, NamedTuple
 
@@ -123,12 +122,17 @@ def read(raw: bytes) -> Read:
 
 
 def is_deep(raw: bytes | msgspec.Raw) -> bool:
-    """Is anything nested deeper than ``MAX_DEPTH``? Linear, without recursion."""
+    """Is anything nested deeper than ``MAX_DEPTH``? Without recursion: the innermost pairs are taken away, again and
+    again, until nothing is left or what was nested stands side by side."""
     data = bytes(raw)
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return False
-    brackets = _BRACKETS.findall(_STRINGS.sub(b"", data))
-    return max(accumulate(1 if b in (b"[", b"{") else -1 for b in brackets), default=0) > MAX_DEPTH
+    brackets, before = _STRINGS.sub(b"", data).translate(_ONE_KIND, _NO_BRACKETS), b""
+    while _TOO_DEEP not in brackets:
+        before, brackets = brackets, brackets.replace(b"[]", b"")
+        if len(brackets) == len(before):
+            return False
+    return True
 
 
 def result(message_id: str | int, payload: Any) -> bytes:
@@ -162,11 +166,14 @@ def safe_action(action: str) -> str:
 
 _NUL = b"\\u0000"
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_BRACKETS = re.compile(rb"[\[\]{}]")
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_TOO_DEEP = b"[" * (MAX_DEPTH + 1)
 _ACTION = re.compile(r"[A-Za-z0-9]{1,64}")
 _ANSWER = re.compile(rb"\s*\[\s*[34]\s*(?:,|$)")
 _HEAD = re.compile(rb'\s*\[\s*\d{1,3}\s*,\s*(?:"([^"\\]{1,255})"|(-?\d{1,15}))(?:\s*,\s*"([A-Za-z0-9]{1,64})")?')
-_GAPS = re.compile(r'("(?:[^"\\]++|\\.)*+"?)|(:)\s*(?=[,}\]])|([\[,{])\s*(?:,\s*)+|,\s*(?=[\]}])', re.DOTALL)
+_SOUND = r'(?:[^":,\[{]++|"(?:[^"\\]++|\\.)*+"?|:(?!\s*[,}\]])|[\[{](?!\s*,)|,(?!\s*[,\]}]))++'
+_GAPS = re.compile(f"({_SOUND})" + r"|(:)\s*(?=[,}\]])|([\[,{])\s*(?:,\s*)+|,\s*(?=[\]}])", re.DOTALL)
 
 
 def _with_odd_id(frame: Call | Result | Error) -> Read:
@@ -213,18 +220,24 @@ def head_of(raw: bytes) -> Unreadable:
 def _mended_tree(raw: bytes) -> Any:
     """The frame as a tree, or ``None``. Python's parser takes control characters and lone surrogates."""
     text = raw.decode(errors="replace").strip("\x00\ufeff \t\r\n")
-    for candidate in (text, _GAPS.sub(_close_gap, text)):
-        try:
-            return clean(json.loads(candidate, strict=False, parse_int=_number, parse_constant=lambda name: None))
-        except (ValueError, RecursionError):
-            continue
-    return None
+    try:
+        return _lenient(text)
+    except (ValueError, RecursionError):
+        closed = _GAPS.sub(_close_gap, text)
+    try:
+        return None if closed == text else _lenient(closed)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _lenient(text: str) -> Any:
+    return clean(json.loads(text, strict=False, parse_int=_number, parse_constant=lambda name: None))
 
 
 def _close_gap(match: re.Match[str]) -> str:
-    string, colon, opening = match.groups()
-    if string is not None:
-        return string
+    sound, colon, opening = match.groups()
+    if sound is not None:
+        return sound
     return ":null" if colon else (opening or "")
 
 

@@ -23,7 +23,7 @@ from websockets.typing import Subprotocol
 from bridge.ocpp.frames import MAX_ID
 from bridge.ocpp.station import Talk
 
-MAX_UNANSWERED = 64
+MAX_UNANSWERED = 8  # a charger that keeps to OCPP has one (1.6J section 4.1.1)
 _HARD_FACTOR = 8  # a frame up to 8 times the cap is answered with an error, a bigger one closes with 1009
 _HEAD_BYTES = MAX_ID + 1000
 _CLOSE_TIMEOUT_S = 5.0
@@ -65,7 +65,7 @@ class Link(asyncio.BufferedProtocol):
             logger=_quiet,
         )
         self._transport: asyncio.Transport | None = None
-        self._parts: list[bytes] = []
+        self._parts: bytearray | None = None  # of a message in fragments
         self._parts_size = 0
         self._backlog: list[tuple[bytes, int]] = []  # mostly empty: thousands of empty deques would be megabytes
         self._has_request = False
@@ -237,7 +237,7 @@ class Link(asyncio.BufferedProtocol):
         opcode = frame.opcode
         if opcode is Opcode.TEXT or opcode is Opcode.BINARY or opcode is Opcode.CONT:
             data = bytes(frame.data)
-            if frame.fin and not self._parts:
+            if frame.fin and self._parts is None:
                 self._message(data, len(data))
             else:
                 self._gather(data, frame.fin)
@@ -245,15 +245,15 @@ class Link(asyncio.BufferedProtocol):
             self.answers_pings = True
 
     def _gather(self, data: bytes, is_last: bool) -> None:
-        """Fragments; of a message above the cap only the head is kept."""
-        self._parts.append(data)
+        """Fragments, of which there may be a million of one byte; of a message above the cap only the head is kept."""
+        parts = self._parts = bytearray() if self._parts is None else self._parts
+        parts += data
         self._parts_size += len(data)
         if self._parts_size > self._max_bytes:
-            self._parts = [b"".join(self._parts)[:_HEAD_BYTES]]
+            del parts[_HEAD_BYTES:]
         if is_last:
-            whole, size = b"".join(self._parts), self._parts_size
-            self._parts, self._parts_size = [], 0
-            self._message(whole, size)
+            size, self._parts, self._parts_size = self._parts_size, None, 0
+            self._message(bytes(parts), size)
 
     def _message(self, data: bytes, size: int) -> None:
         if self._backlog or self._must_wait:

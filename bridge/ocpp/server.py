@@ -39,7 +39,7 @@ _connected = Gauge("chargewatch_ocpp_connections", "Stations connected over OCPP
 VERSIONS: tuple[Version, ...] = (v201.VERSION, v16.VERSION)  # newest first
 _BY_PROTOCOL = {version.protocol: version for version in VERSIONS}
 _SECURITY_RANK = {"none": 0, "basic": 1}
-_READ_BYTES = 65_536
+_READ_BYTES = 16_384  # of one link at a time: what a flood from one may hold the others up
 _UNAUTHORISED = "Unknown station, or wrong key.\n"
 
 
@@ -130,7 +130,8 @@ class OcppServer:
         touched: dict[Link, None] = {}
         while replies and replies[0][0] <= committed:
             _, link, frame, is_answer = replies.popleft()
-            link.queue_text(frame)
+            if frame:
+                link.queue_text(frame)
             link.unanswered -= is_answer
             touched[link] = None
         for link in touched:
@@ -230,11 +231,10 @@ class OcppServer:
         except JournalError:
             self._fail()
             return
-        if frame:
-            self._replies.append((seq, link, frame, True))
-            link.unanswered += 1
-            if link.unanswered > MAX_UNANSWERED:
-                link.throttle()
+        self._replies.append((seq, link, frame, True))  # an answer of the station needs none, but takes its turn
+        link.unanswered += 1
+        if link.unanswered > MAX_UNANSWERED:
+            link.throttle()
         if asks:
             self._errands.begin(talk.station, asks)
         if not self._is_throttled and self.is_full:

@@ -71,10 +71,6 @@ class Independent:
         assert len(found) >= times, f"it ended before {parts}: {self.lines[-5:]} {await self._errors()}"
         return found[times - 1]
 
-    async def asked(self, action: str, times: int = 1) -> Any:
-        """The payload of our so-manieth call of that action, as it understood it."""
-        return (await self.until(times, asked=action))["payload"]
-
     def go_on(self) -> None:
         """Tell it to do what comes next in its scene."""
         assert self._process.stdin is not None

@@ -204,7 +204,7 @@ async def a_long_list(house: World, charger: Independent) -> None:
     payload = {"listVersion": 7, "updateType": "Full", "localAuthorizationList": entries}
     done = await house.server.call(STATION, "SendLocalList", payload, 5.0)
     assert done.payload == {"status": "Accepted"}
-    assert await charger.asked("SendLocalList") == payload
+    await charger.until(asked="SendLocalList", payload=payload)
 
 
 @EACH

@@ -35,7 +35,7 @@ VARIABLES = [
 ]
 REASONS = {"Remote": "RemoteStop", "EVDisconnected": "EVCommunicationLost"}
 violations: list[str] = []
-logging.getLogger("ocpp").setLevel(logging.ERROR)  # a refusal is no more than a warning
+logging.getLogger("ocpp").setLevel(logging.CRITICAL)  # what is wrong is told as a violation
 
 
 def say(**line: Any) -> None:
@@ -86,6 +86,8 @@ class Charger(PACKAGE.ChargePoint):  # type: ignore[misc, name-defined]
         say(asked=message.action, payload=message.payload)
         try:
             return await super()._handle_call(message)
+        except (NotSupportedError, OcppNotImplemented):  # not every command is known to this charger
+            raise
         except OCPPError as error:
             violation(f"{message}: {error!r}")
             raise

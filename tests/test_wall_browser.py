@@ -22,7 +22,6 @@ from screens_world import PASSWORD, World, empty_world
 from test_pages_browser import CHROMIUM
 from werkzeug.serving import make_server
 
-from bridge.book import Connector, Station
 from bridge.live import (
     AlarmView,
     BridgeView,
@@ -35,6 +34,7 @@ from bridge.live import (
     station_topic,
 )
 from bridge.settings import Mqtt
+from bridge.snapshots import Connector, Station
 from bridge.stores.people import Role
 from bridge.stores.records import Site
 from dashboard.live import Hub

@@ -17,6 +17,7 @@ from ocpp_world import PEPPER, World, world
 
 from bridge.access import Directory, StationEntry, TokenEntry, key_hmac
 from bridge.events import FrameMended, FrameRefused, decode
+from bridge.grades import grade
 from bridge.ocpp.server import VERSIONS
 from bridge.session import Session
 from bridge.settings import Unknown
@@ -146,5 +147,5 @@ async def is_clean(house: World) -> None:
 
 
 def facts(session: Session) -> tuple[Any, ...]:
-    """Where, who, how much, how it ended and what a person should look at."""
-    return session.evse, session.token, session.energy_wh, session.state, session.stop_reason, session.review
+    """Where, who, how much, how it ended, and what speaks against billing it."""
+    return session.evse, session.token, session.energy_wh, session.state, session.stop_reason, grade(session).reasons

@@ -127,7 +127,7 @@ def test_a_charger_of_others_understands_every_command(charger_program: Program,
 async def command(house: World, charger: Independent, protocol: str, sample: Sample) -> None:
     asked = len(charger.find(asked=sample.action, payload=sample.payload))
     said = {word: len(charger.find(said=word)) + sample.follows.count(word) for word in sample.follows}
-    done = await house.server.call(STATION, sample.action, sample.payload, 5.0)
+    done = await house.server.call(STATION, sample.action, sample.payload, 20.0)
     assert done.outcome is CommandOutcome.ANSWERED, (sample.action, done)
     if (charger.name, sample.action) not in ODD_ANSWERS:
         assert schemas.violations(protocol, sample.action, dict(done.payload), is_response=True) == []
@@ -219,7 +219,7 @@ def test_a_report_comes_whole(charger_program: Program, protocol: str, tmp_path:
         async with independent(charger_program, house, "life", protocols=[protocol]) as charger:
             await charger.until(event="ready")
             payload = {"requestId": 77, "reportBase": "FullInventory"}
-            await house.server.call(STATION, "GetBaseReport", payload, 5.0)
+            await house.server.call(STATION, "GetBaseReport", payload, 20.0)
             await charger.until(3, said="NotifyReport")
             await charger.end()
         parts = [part for part in await events(house, DetailsReported) if part.request_id == 77]

@@ -68,7 +68,7 @@ def test_a_charger_that_is_new_waits_until_it_is_approved(
             house.intake.directory = DIRECTORY
             charger.go_on()
             await charger.until(event="ready")
-            late = await house.server.call(STATION, "ClearCache", {}, 5.0)
+            late = await house.server.call(STATION, "ClearCache", {}, 20.0)
             assert late.payload == {"status": "Accepted"}
             await charger.end()
         assert [event.code for event in await events(house, FrameRefused)] == ["SecurityError"]
@@ -202,7 +202,7 @@ def test_a_compressed_conversation_is_the_same(charger_program: Program, deflate
 async def a_long_list(house: World, charger: Independent) -> None:
     entries = [{"idTag": f"CARD-{i:05}", "idTagInfo": {"status": "Accepted"}} for i in range(2000)]
     payload = {"listVersion": 7, "updateType": "Full", "localAuthorizationList": entries}
-    done = await house.server.call(STATION, "SendLocalList", payload, 5.0)
+    done = await house.server.call(STATION, "SendLocalList", payload, 20.0)
     assert done.payload == {"status": "Accepted"}
     await charger.until(asked="SendLocalList", payload=payload)
 

@@ -27,6 +27,7 @@ class StationEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     key_hmac: bytes = b""
     security_profile: int | None = None  # what it must prove by a person's word; else the setting
     policy: dict[str, Any] = {}  # what a person decided about its ways; else what is known of its model
+    time_zone: str = ""  # its site's
 
 
 class TokenEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

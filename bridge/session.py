@@ -262,11 +262,13 @@ def _counted(session: Session, event: MeterSampled, power_w: float | None) -> di
 
 
 _LEAP_WH = 1_000_000  # no battery takes more at once: beyond it, and a megawatt all the time, it is no charging
+_FIRST_LEAP_WH = 100_000  # a start of 0 beside a lifetime of 939 kWh is another register (field quirk 35)
 
 
 def _is_leap(session: Session, gained_wh: float, at: datetime) -> bool:
     hours = max(0.0, (at - (session.sample_at or session.started_at)) / timedelta(hours=1))
-    return gained_wh > _LEAP_WH * (1 + hours)
+    is_first = not session.energy_wh and not session.energy_carried_wh
+    return gained_wh > (_FIRST_LEAP_WH if is_first else _LEAP_WH) + _LEAP_WH * hours
 
 
 def _counted_by_register(session: Session, register_wh: int, at: datetime) -> dict[str, Any]:
@@ -277,8 +279,7 @@ def _counted_by_register(session: Session, register_wh: int, at: datetime) -> di
     if last is None or start is None:  # first register: what other witnesses counted so far is carried
         start, carried = register_wh, session.energy_wh
         changes = {"meter_start_wh": start, "energy_carried_wh": carried, "energy_source": EnergySource.REGISTER}
-    elif register_wh < last or _is_leap(session, register_wh - last, at):
-        # meter reset, a session-relative register (field quirk 35), another meter, or nonsense
+    elif register_wh < last or _is_leap(session, register_wh - last, at):  # reset, another meter, or nonsense (35)
         carried = session.energy_wh - (register_wh - start)
         how = "fell" if register_wh < last else "leapt"
         review = _with_reason(session, f"register {how} during the session")

@@ -74,6 +74,7 @@ class Ocpp(Section):
     compression: bool = True  # permessage-deflate when the charger offers it (OCPP 2.0.1 part 4 section 3.3)
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    quirks: Path | None = None  # a folder of further *.toml about the ways of stations
 
 
 class Mqtt(Section):

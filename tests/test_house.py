@@ -24,7 +24,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # A module imports only from lines above its own, and from its own folder.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("measurands", "events", "settings", "health", "bulk", "schemas", "descriptors"),
-    ("evidence", "logs"),
+    ("evidence", "logs", "policies"),
     ("session",),
     ("access",),
     ("grades",),
@@ -46,7 +46,7 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 
 OPEN_TO_THE_DASHBOARD = {
     "access", "billing", "book", "broker", "command_bus", "commands", "compose", "events", "evidence", "grades",
-    "health", "live", "logs", "measurands", "schemas", "session", "settings", "stores",
+    "health", "live", "logs", "measurands", "policies", "schemas", "session", "settings", "stores",
 }  # fmt: skip
 
 
@@ -203,6 +203,7 @@ def test_nothing_is_left_for_later() -> None:
 
 REGISTRIES = {
     "vendors": ("bridge/mqtt/vendors", "*.toml"),
+    "quirks": ("bridge/ocpp/quirks", "*.toml"),
     "rules": ("dashboard/alerts/rules", "*.yaml"),
     "channels": ("dashboard/alerts/channels", "*.py"),
     "pages": ("dashboard/pages", "*.py"),

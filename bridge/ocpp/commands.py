@@ -57,6 +57,7 @@ class Calls:
         self._waiting: Waiting | None = None
         self._is_closed = False
         self.is_open = False
+        self.ask_single_keys = True
 
     def open(self) -> None:
         """The boot is answered: calls may go out (field quirk 16)."""
@@ -66,6 +67,8 @@ class Calls:
 
     async def call(self, action: str, payload: Mapping[str, Any], timeout_s: float) -> CallOutcome:
         """Send when it is our turn and wait. ``timeout_s`` covers all of it."""
+        if action == "GetConfiguration" and not self.ask_single_keys:
+            payload = {}  # all of it: some restart when asked for one key (field quirk 17)
         wrong = what_is_wrong(self._protocol, action, payload)
         if wrong is not None:
             return wrong

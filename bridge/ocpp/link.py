@@ -147,6 +147,19 @@ class Link(asyncio.BufferedProtocol):
             self.pinged_s = self._loop.time()
             self.write()
 
+    def keep_alive(self, interval_s: float, heartbeat_s: float) -> None:
+        """A station that has answered pings is gone after two silent intervals; one that never did, or is not to be
+        pinged (field quirk 14), only when it has missed its heartbeats as well."""
+        now_s = self._loop.time()
+        silent_s = now_s - self.heard_s
+        if silent_s > (2 * interval_s if self.answers_pings else 2 * heartbeat_s + 2 * interval_s):
+            self.close(1001, "no sign of life")
+            self.abort()
+        elif self.talk is None or not self.talk.policy.pings:
+            return
+        elif silent_s >= interval_s and now_s - (self.pinged_s or 0.0) >= interval_s:
+            self.ping()
+
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake; the peer has a few seconds for its part."""
         if self._ws.state is State.OPEN:

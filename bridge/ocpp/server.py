@@ -7,7 +7,6 @@ replies; the wiring calls it after each commit of the journal.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -21,7 +20,7 @@ from bridge.access import Entry
 from bridge.command_bus import Answer, CommandOutcome
 from bridge.command_bus import Request as CommandRequest
 from bridge.compose import CannotCompose, compose
-from bridge.events import StationConnected, StationDisconnected, utc_now
+from bridge.events import AnyEvent, StationConnected, StationDisconnected, utc_now
 from bridge.intake import Intake
 from bridge.journal import JournalError
 from bridge.ocpp import v16, v201
@@ -30,7 +29,10 @@ from bridge.ocpp.errands import Errands
 from bridge.ocpp.link import MAX_UNANSWERED, Link, selector
 from bridge.ocpp.security import DoorBrake, admit_with_key, basic_key, station_of
 from bridge.ocpp.station import Talk
+from bridge.ocpp.tls import FailedHandshakes, shaking, tls_context
 from bridge.ocpp.versions import Version
+from bridge.ocpp.ways import Ways
+from bridge.policies import Policy, load_quirks
 from bridge.settings import Ocpp, Stations, Unknown
 
 _log = structlog.get_logger("ocpp")
@@ -69,6 +71,8 @@ class OcppServer:
         self._replies: deque[tuple[int, Link, bytes, bool]] = deque()  # seq, link, frame, is it an answer
         self._tasks: set[asyncio.Task[None]] = set()
         self._errands = Errands(self)
+        self.failed_handshakes = FailedHandshakes()
+        self._ways = Ways(intake, load_quirks(settings.quirks))
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_throttled = False
@@ -83,15 +87,8 @@ class OcppServer:
         """Listen. Raises OSError when the address is taken, ssl.SSLError when the certificate cannot be read."""
         self._loop = asyncio.get_running_loop()
         settings = self._settings
-        context = _tls(settings)
-        self._server = await self._loop.create_server(
-            self._link,
-            settings.host,
-            settings.port,
-            ssl=context,
-            ssl_handshake_timeout=settings.handshake_timeout_s if context else None,
-            backlog=4096,
-        )
+        door = shaking(self._link, tls_context(settings), settings.handshake_timeout_s, self.failed_handshakes)
+        self._server = await self._loop.create_server(door, settings.host, settings.port, backlog=4096)
         self._sweep()
 
     @property
@@ -152,7 +149,15 @@ class OcppServer:
         calls = None if link is None else self._calls.get(link)
         if calls is None:
             return CallOutcome(CommandOutcome.OFFLINE, detail=f"{station} is not connected here")
-        return await calls.call(action, payload, timeout_s)
+        is_ready = calls.is_open
+        done = await calls.call(action, payload, timeout_s)
+        if is_ready and link is not None and link.talk is not None:
+            self._notice(link.talk, done.outcome)
+        return done
+
+    def policy_of(self, station: str) -> Policy:
+        """How that station is treated; for errands."""
+        return self._ways.policy_of(station)
 
     async def execute(self, request: CommandRequest, station: str) -> Answer:
         """Carry out a request of the command bus."""
@@ -282,6 +287,9 @@ class OcppServer:
             response = link.reject(HTTPStatus.UNAUTHORIZED, _UNAUTHORISED)
             response.headers["WWW-Authenticate"] = 'Basic realm="ocpp", charset="UTF-8"'
             return response
+        offers = "Sec-WebSocket-Protocol" in request.headers
+        if not offers and self._ways.policy_of(admission.station).no_subprotocol == "refuse":
+            return link.reject(HTTPStatus.BAD_REQUEST, f"Offer a subprotocol: {', '.join(_BY_PROTOCOL)}.\n")
         link.security = admission.security
         self._doors[link] = (admission.station, key)
         return link.accept(request)
@@ -305,6 +313,7 @@ class OcppServer:
             settings.heartbeat_s,
             settings.max_frame_bytes,
             self.has_signer,
+            self._ways,
         )
 
     def _entry(self, link: Link) -> Entry:
@@ -327,6 +336,7 @@ class OcppServer:
 
     def _announce(self, link: Link, station: str) -> None:
         assert link.talk is not None
+        link.talk.learn()  # its past may have told its model
         now = utc_now()
         event = StationConnected(
             station=station,
@@ -339,7 +349,12 @@ class OcppServer:
         notes = () if link.subprotocol else ("no subprotocol offered: taken as OCPP 1.6",)
         self._wire(link.talk, event, "connect", *notes)
 
-    def _wire(self, talk: Talk, event: StationConnected | StationDisconnected, action: str, *notes: str) -> None:
+    def _notice(self, talk: Talk, outcome: CommandOutcome) -> None:
+        """Heartbeats fine while every call times out?"""
+        for event in self._ways.watches[talk.station].called(talk.station, outcome, utc_now()):
+            self._wire(talk, event, "trait")
+
+    def _wire(self, talk: Talk, event: AnyEvent, action: str, *notes: str) -> None:
         try:
             talk.wire(event, action, *notes)
         except JournalError:
@@ -364,29 +379,11 @@ class OcppServer:
     def _sweep(self) -> None:
         """Keep-alive and timeouts of all connections by one timer."""
         settings, now_s = self._settings, self._loop.time()
+        self._ways.spread(link.talk for link in self._links)
         for link in list(self._links):
             if link.is_overdue(now_s) or (link.is_shaking and now_s - link.opened_s > settings.handshake_timeout_s):
                 link.abort()
             elif link.is_open:
-                self._keep_alive(link, now_s)
+                link.keep_alive(settings.ping_interval_s, settings.heartbeat_s)
         every_s = max(0.05, min(5.0, settings.ping_interval_s / 4, settings.handshake_timeout_s / 4))
         self._sweeper = self._loop.call_later(every_s, self._sweep)
-
-    def _keep_alive(self, link: Link, now_s: float) -> None:
-        """A station that has answered pings is gone after two silent intervals; one that never did (field quirk
-        14) only when it has missed its heartbeats as well."""
-        interval_s, silent_s = self._settings.ping_interval_s, now_s - link.heard_s
-        patience_s = 2 * interval_s if link.answers_pings else 2 * self._settings.heartbeat_s + 2 * interval_s
-        if silent_s > patience_s:
-            link.close(1001, "no sign of life")
-            link.abort()
-        elif silent_s >= interval_s and now_s - (link.pinged_s or 0.0) >= interval_s:
-            link.ping()
-
-
-def _tls(settings: Ocpp) -> ssl.SSLContext | None:
-    if settings.tls_certificate is None or settings.tls_key is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(settings.tls_certificate, settings.tls_key)
-    return context

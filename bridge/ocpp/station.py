@@ -23,7 +23,10 @@ from bridge.journal import JournalError
 from bridge.ocpp import frames
 from bridge.ocpp.commands import CallOutcome, Calls, Waiting
 from bridge.ocpp.frames import BROKEN, Call, Error, ErrorCode, Result, Unreadable
+from bridge.ocpp.traits import TELLING
 from bridge.ocpp.versions import Action, Context, Version
+from bridge.ocpp.ways import Ways
+from bridge.policies import Quirks
 from bridge.session import Session
 
 _log = structlog.get_logger("ocpp")
@@ -69,6 +72,7 @@ class Talk:
         heartbeat_s: int,
         max_frame_bytes: int,
         has_signer: bool = False,
+        ways: Ways | None = None,
     ) -> None:
         self.station = station
         self.version = version
@@ -79,8 +83,25 @@ class Talk:
         self._heartbeat_s = heartbeat_s
         self._max_frame_bytes = max_frame_bytes
         self._has_signer = has_signer
+        self._ways = ways or Ways(intake, Quirks())
+        self._watch = self._ways.watches[station]
         self._told = _NOTHING
         self._first_at: datetime | None = None
+        self.learn()
+
+    def learn(self) -> None:
+        """Look up how this station is treated: at first, after a boot, and when a person has changed it."""
+        self._word = self._ways.word_on(self.station)
+        self.policy = self._ways.policy_of(self.station)
+        self._spoken = self._ways.spoken(self.station, self.version, self.policy)
+        self._calls.ask_single_keys = self.policy.ask_single_keys
+        if self.policy.calls == "at_once" and self._registration == "Accepted":
+            self._calls.open()
+
+    def learn_anew(self) -> None:
+        """The directory has changed: has this station's word in it?"""
+        if self._ways.word_on(self.station) != self._word:
+            self.learn()
 
     def handle(self, raw: bytes, received_at: datetime) -> Reply:
         """Take one frame. Raises JournalError only."""
@@ -121,6 +142,8 @@ class Talk:
             events = action.events(request, context)
             if notes:
                 events = [*events, *self._news(name, notes, received_at)]
+            if received_at >= self._watch.due or name in TELLING:
+                events = [*events, *self._noticed(events, received_at)]
             outcome = self._intake.handle(*events)
             payload = action.reply(request, outcome.events, context) if action.reply else {}
             reply = frames.result(call.id, payload)
@@ -136,8 +159,15 @@ class Talk:
             faulty = Unreadable(call.id, frames.safe_action(name), ErrorCode.INTERNAL, detail)
             return self._refuse(faulty, raw, received_at)
         self._count(name)
+        if name == _BOOT:
+            self.learn()
         self._open_calls(name, received_at)
         return Reply(seq, reply, outcome.events if action.asks else ())
+
+    def _noticed(self, events: list[AnyEvent], received_at: datetime) -> list[AnyEvent]:
+        if self._registration != "Accepted":  # it boots again and again because it is told to wait
+            return []
+        return self._watch.look(self.station, events, received_at, self._intake.book)
 
     def _guard(self, name: str) -> None:
         if name == _BOOT:
@@ -162,7 +192,7 @@ class Talk:
     def _read(self, name: str, payload: msgspec.Raw, note: str) -> tuple[Action, Any, list[str]]:
         """The typed request. Understood in this version, else mended, else in the older one."""
         notes = [note] if note else []
-        version = self.version
+        version = self._spoken
         action = version.actions.get(name)
         if action is not None:
             try:
@@ -183,7 +213,7 @@ class Talk:
     def _read_odd(self, name: str, payload: msgspec.Raw, notes: list[str]) -> tuple[Action, Any, list[str]]:
         tree = _tree(payload)
         wrong: _Wrong | None = None
-        version: Version | None = self.version
+        version: Version | None = self._spoken
         while version is not None:
             action = version.actions.get(name)
             if action is not None:
@@ -192,7 +222,7 @@ class Talk:
                 except _Wrong as error:
                     wrong = wrong or error
                 else:
-                    if version is not self.version:
+                    if version is not self._spoken:
                         found = [f"{version.protocol} on a {self.version.protocol} connection", *found]
                     return action, request, [*notes, *found]
             version = version.fallback
@@ -214,6 +244,8 @@ class Talk:
         self._first_at = self._first_at or received_at
         station = self._intake.book.stations.get(self.station)
         has_booted = station is not None and station.booted_at is not None
+        if self.policy.calls == "boot":
+            return
         if has_booted or received_at - self._first_at > _BOOTLESS_AFTER:
             self._calls.open()
 

@@ -182,7 +182,9 @@ class Records(Database):
     def directory(self) -> access.Directory:
         """Who may come in. A station nobody has decided about is not in it: the policy for unknown ones holds."""
         stations, tokens = tables.stations, tables.driver_tokens
-        decided = sa.select(stations).where(stations.c.is_approved.is_not(None))
+        joined = stations.outerjoin(tables.sites, tables.sites.c.id == stations.c.site_id)
+        chosen = sa.select(stations, tables.sites.c.timezone).select_from(joined)
+        decided = chosen.where(stations.c.is_approved.is_not(None))
         with self.reading() as connection:
             entries = [_station_entry(row) for row in connection.execute(decided)]
             accepted = [_token_entry(row) for row in connection.execute(sa.select(tokens))]
@@ -358,6 +360,7 @@ def _station_entry(row: Any) -> access.StationEntry:
         key_hmac=row.key_hmac or b"",
         security_profile=row.security_profile,
         policy=row.policy or {},
+        time_zone=row.timezone or "",
     )
 
 

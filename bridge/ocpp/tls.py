@@ -56,7 +56,8 @@ class Handshake(SSLProtocol):
     ) -> None:
         loop = asyncio.get_running_loop()
         limit: Any = timeout_s  # typed as whole seconds, taken as any number
-        super().__init__(loop, inner, context, None, server_side=True, ssl_handshake_timeout=limit)
+        nobody: Any = None  # waits for the end of the handshake
+        super().__init__(loop, inner, context, nobody, server_side=True, ssl_handshake_timeout=limit)
         self._inner = inner
         self._failed = failed
         self._address = ""

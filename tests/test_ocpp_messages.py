@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +28,6 @@ from bridge.events import (
     TokenPresented,
     TransactionEnded,
     TransactionStarted,
-    TransactionUpdated,
 )
 from bridge.ocpp import v16, v201
 from bridge.session import SessionState
@@ -225,138 +223,10 @@ def test_a_session_of_16_from_start_to_stop(old: Desk) -> None:
     assert (session.meter_start_wh, session.meter_stop_wh, session.token) == (1000, 2200, "CARD")
 
 
-def test_quirk_22_a_frame_sent_twice_has_no_second_effect(old: Desk) -> None:
-    transaction = start(old)
-    meter = METER | {"transactionId": transaction, "meterValue": register(1500, -300)}
-    end = {"transactionId": transaction, "meterStop": 2000, "timestamp": at(0)}
-    raw, stop = json.dumps([2, "same", "MeterValues", meter]), json.dumps([2, "x", "StopTransaction", end])
-    for frame in (raw, raw, stop, stop):
-        assert old.send(frame)[0] == 3
-    assert [session.energy_wh for session in old.sessions] == [1000]
-
-
-def test_quirk_24_an_over_long_serial_and_an_empty_vendor_are_kept(old: Desk) -> None:
-    serial = "S" * 60
-    answer = old.say("BootNotification", BOOT_16 | {"chargePointVendor": "", "chargePointSerialNumber": serial})
-    assert answer["status"] == "Accepted"
-    assert old.intake.book.stations["CP"].serial == serial
-    assert "chargePointSerialNumber" in old.notes
-
-
-def test_quirk_25_values_outside_the_enumeration_are_kept(old: Desk) -> None:
-    assert old.say("StatusNotification", STATUS | {"errorCode": "Error", "status": "Charging"}) == {}
-    connector = old.intake.book.connectors["CP", 1, 1]
-    assert (connector.status, connector.error_code) == (ConnectorStatus.CHARGING, "Error")
-    assert "errorCode" in old.notes
-    assert old.say("StatusNotification", STATUS | {"status": "Dreaming"}) == {}
-    assert old.intake.book.connectors["CP", 1, 1].status is ConnectorStatus.CHARGING
-
-
 def test_the_same_oddity_is_told_once_per_connection(old: Desk) -> None:
     for expected in (True, False):
         old.say("StatusNotification", STATUS | {"errorCode": "Error"})
         assert bool(old.notes) is expected
-
-
-def test_quirk_26_values_for_value_and_an_object_for_an_array(old: Desk) -> None:
-    sample = {"values": "1500", "measurand": "Energy.Active.Import.Register"}
-    payload = {"connectorId": 1, "meterValue": {"timestamp": at(0), "sampledValue": sample}}
-    assert old.say("MeterValues", payload) == {}
-    sampled = old.events[0]
-    assert isinstance(sampled, MeterSampled)
-    assert sampled.values == {"energy_import_wh": 1500.0}
-    assert old.notes
-
-
-def test_quirk_28_numbers_instead_of_strings_and_strings_instead_of_numbers(old: Desk) -> None:
-    payload = {"connectorId": "1", "idTag": 12345678, "meterStart": "1000", "timestamp": at(0)}
-    assert "transactionId" in old.say("StartTransaction", payload)
-    session = old.sessions[0]
-    assert (session.evse, session.token, session.meter_start_wh) == (1, "12345678", 1000)
-
-
-def test_quirk_20_a_null_payload_is_an_empty_one(old: Desk) -> None:
-    assert "currentTime" in old.say("Heartbeat", None)
-    assert old.send('[2,"1","Heartbeat"]')[0] == 3
-    assert old.say("BootNotification", None)[2] == "OccurenceConstraintViolation"
-
-
-@pytest.mark.parametrize("transaction", [0, -1, -16, None])
-def test_quirks_42_and_55_a_stop_without_a_usable_id_finds_the_one_open_session(
-    old: Desk, transaction: int | None
-) -> None:
-    start(old)
-    stop = {"transactionId": transaction, "meterStop": 1700, "timestamp": at(0), "idTag": "CARD"}
-    assert old.say("StopTransaction", stop)["idTagInfo"]["status"] == "Accepted"
-    assert [(s.state, s.energy_wh) for s in old.sessions] == [(SessionState.ENDED, 700)]
-
-
-def test_quirks_43_and_54_an_unknown_transaction_is_answered_and_kept(old: Desk) -> None:
-    assert old.say("MeterValues", METER | {"transactionId": 77}) == {}
-    assert old.say("StopTransaction", {"transactionId": 77, "meterStop": 5, "timestamp": at(0)}) == {}
-    assert [s.state for s in old.sessions] == [SessionState.ORPHANED]
-
-
-def test_quirk_45_the_same_start_resent_is_the_same_session(old: Desk) -> None:
-    assert start(old) == start(old)
-    assert len(old.sessions) == 1
-
-
-def test_quirk_46_an_unknown_tag_in_an_offline_start_is_recorded_for_review(tmp_path: Path) -> None:
-    with desk(tmp_path, v16.VERSION, Unknown.REJECT) as there:
-        payload = {"connectorId": 1, "idTag": "WHO", "meterStart": 0, "timestamp": at(-7200)}
-        assert there.say("StartTransaction", payload)["idTagInfo"]["status"] == "Invalid"
-        assert there.sessions[0].review == ("token not accepted: unknown token",)
-
-
-def test_quirk_50_the_next_start_bounds_a_zombie(old: Desk) -> None:
-    start(old, seconds=-600)
-    start(old, seconds=-60, meter=3000)
-    assert [s.state for s in old.sessions] == [SessionState.ORPHANED, SessionState.PENDING]
-
-
-@pytest.mark.parametrize("year", [1970, 2014, 2099])
-def test_quirk_56_a_clock_that_is_nowhere_is_ours(old: Desk, year: int) -> None:
-    old.say("StatusNotification", STATUS | {"timestamp": f"{year}-01-01T00:00:00Z"}, NOW)
-    assert old.events[0].at == NOW
-
-
-def test_quirk_57_identical_statuses_change_nothing(old: Desk) -> None:
-    for seconds in (0, 1, 2):
-        old.say("StatusNotification", STATUS | {"timestamp": at(seconds)})
-    assert old.intake.book.connectors["CP", 1, 1].revision == 1
-
-
-def test_quirk_60_a_tag_is_known_in_any_case_and_padding(tmp_path: Path) -> None:
-    directory = Directory(tokens={"04AB": TokenEntry(token="04AB")})
-    with desk(tmp_path, v16.VERSION, Unknown.REJECT, directory=directory) as there:
-        for tag in ("04ab", " 04AB ", "04AB\x00"):
-            assert there.say("Authorize", {"idTag": tag})["idTagInfo"]["status"] == "Accepted"
-
-
-def test_quirk_62_two_starts_in_one_second_have_two_ids(old: Desk) -> None:
-    assert start(old, connector=1) != start(old, connector=2)
-
-
-def test_quirk_65_replayed_samples_keep_their_time_and_are_not_live(old: Desk) -> None:
-    transaction = start(old)
-    stop = {"transactionId": transaction, "meterStop": 1030, "timestamp": at(-60)}
-    old.say("StopTransaction", stop | {"transactionData": register(1006, -500) + register(1018, -400)})
-    sampled = [event for event in old.events if isinstance(event, MeterSampled)]
-    assert [event.at for event in sampled] == [NOW - timedelta(seconds=500), NOW - timedelta(seconds=400)]
-    assert all(event.offline and event.session_id == old.sessions[0].id for event in sampled)
-    assert old.intake.book.connectors["CP", 1, 1].power_w == 0.0
-
-
-def test_quirk_70_an_error_code_is_no_fault_state(old: Desk) -> None:
-    start(old)
-    old.say("StatusNotification", STATUS | {"status": "Charging", "errorCode": "WeakSignal"})
-    assert old.sessions[0].state is SessionState.CHARGING
-
-
-def test_quirk_72_a_status_without_a_time_is_dated_by_its_receipt(old: Desk) -> None:
-    old.say("StatusNotification", STATUS, NOW)
-    assert old.intake.book.connectors["CP", 1, 1].status_at == NOW
 
 
 # sessions of 2.0.1
@@ -400,36 +270,12 @@ def test_a_transaction_that_learns_its_evse_later_moves_there(new: Desk) -> None
     assert new.intake.book.connectors["CP", 2, 1].session_id == new.sessions[0].id
 
 
-def test_quirk_53_an_update_without_a_start_opens_a_session_for_review(new: Desk) -> None:
-    event = transaction_event("Updated", 5, 0, evse={"id": 1}, meterValue=register(500, 0))
-    assert new.say("TransactionEvent", event) == {}
-    assert new.sessions[0].review == ("start not seen: already charging when first heard of",)
-    assert isinstance(new.events[0], TransactionUpdated)
-
-
-def test_quirk_53_an_offline_reading_is_marked(new: Desk) -> None:
-    new.say("TransactionEvent", transaction_event("Started", 0, -600, evse={"id": 1}))
-    new.say("TransactionEvent", transaction_event("Updated", 1, -60, offline=True, meterValue=register(5, -60)))
-    assert [event.offline for event in new.events if isinstance(event, MeterSampled)] == [True]
-
-
 def test_a_start_without_authorisation_needs_no_token(tmp_path: Path) -> None:
     with desk(tmp_path, v201.VERSION, Unknown.REJECT) as there:
         token = {"idToken": "", "type": "NoAuthorization"}
         started = transaction_event("Started", 0, 0, evse={"id": 1}, idToken=token)
         assert there.say("TransactionEvent", started) == {"idTokenInfo": {"status": "Accepted"}}
         assert there.sessions[0].review == ()
-
-
-def test_quirk_4_bodies_of_16_on_a_connection_of_201_are_understood(new: Desk) -> None:
-    assert new.say("BootNotification", BOOT_16)["status"] == "Accepted"
-    assert new.intake.book.stations["CP"].vendor == "Acme"
-    assert "ocpp1.6" in new.notes
-    assert new.say("StatusNotification", STATUS | {"status": "Charging"}) == {}
-    assert new.intake.book.connectors["CP", 1, 1].status is ConnectorStatus.CHARGING
-    assert "transactionId" in new.say(
-        "StartTransaction", {"connectorId": 1, "idTag": "C", "meterStart": 0, "timestamp": at(0)}
-    )
 
 
 def test_a_notified_event_names_component_variable_and_evse(new: Desk) -> None:
@@ -449,13 +295,6 @@ def test_an_answer_nobody_waits_for_is_kept_and_not_answered(old: Desk) -> None:
     assert isinstance(answered, CommandAnswered)
     assert (answered.request_id, answered.status) == ("who", "Unexpected")
     assert old.send('[4,"who","GenericError","",{}]') is None
-
-
-def test_quirk_15_calls_open_for_a_station_that_never_boots_again(old: Desk) -> None:
-    old.say("Heartbeat", {}, NOW)
-    assert not old.calls.is_open
-    old.say("Heartbeat", {}, NOW + timedelta(seconds=11))
-    assert old.calls.is_open
 
 
 def test_calls_open_at_once_for_a_station_that_booted_before(tmp_path: Path) -> None:

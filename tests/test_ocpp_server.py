@@ -21,7 +21,7 @@ from websockets.frames import CloseCode
 
 from bridge.access import Directory, StationEntry, key_hmac
 from bridge.command_bus import CommandOutcome, Request
-from bridge.events import FrameMended, StationConnected, StationDisconnected, decode
+from bridge.events import StationConnected, StationDisconnected, decode
 from bridge.ocpp.link import MAX_UNANSWERED
 from bridge.settings import Unknown
 
@@ -94,38 +94,6 @@ def test_a_charger_that_offers_nothing_we_speak_is_told_what_we_speak(tmp_path: 
             await connect(house.url("/ocpp/CP"), subprotocols=["ocpp1.5"])  # type: ignore[list-item]
         assert refused.value.response.status_code == 400
         assert b"ocpp2.0.1, ocpp1.6" in (refused.value.response.body or b"")
-
-    play(tmp_path, scene)
-
-
-def test_quirk_1_without_a_subprotocol_it_is_16_and_noted(tmp_path: Path) -> None:
-    async def scene(house: World) -> None:
-        async with connect(house.url("/ocpp/CP")) as link:
-            assert (await Charger(link).boot())["status"] == "Accepted"
-        notes = [event.notes for event in await events(house) if isinstance(event, FrameMended)]
-        assert notes == [("no subprotocol offered: taken as OCPP 1.6",)]
-
-    play(tmp_path, scene)
-
-
-def test_quirk_2_a_missing_connection_header_is_forgiven(tmp_path: Path) -> None:
-    async def scene(house: World) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
-        for value in ("", "keep-alive"):
-            writer.write(handshake("/ocpp/CP", Connection=value).encode())
-            assert b" 101 " in await reader.readline()
-            writer.close()
-            reader, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
-        writer.close()
-
-    play(tmp_path, scene)
-
-
-@pytest.mark.parametrize("path", ["/ocpp/A%2FB", "//ocpp///A%2FB//", "/A%2FB", "/ocpp/A%2fB?x=1"])
-def test_quirks_5_and_6_the_path_names_the_station(tmp_path: Path, path: str) -> None:
-    async def scene(house: World) -> None:
-        async with connect(house.url(path), subprotocols=["ocpp1.6"]):
-            assert list(house.server.connections) == ["A/B"]
 
     play(tmp_path, scene)
 
@@ -212,14 +180,6 @@ def test_an_unknown_station_is_refused_like_one_with_a_wrong_key(tmp_path: Path)
     play(tmp_path, scene, directory=keyed(b"key"), unknown=Unknown.REJECT)
 
 
-def test_quirk_7_a_lower_cased_id_is_the_registered_station(tmp_path: Path) -> None:
-    async def scene(house: World) -> None:
-        async with house.charger("cp", additional_headers=basic("cp", b"key")):
-            assert list(house.server.connections) == ["CP"]
-
-    play(tmp_path, scene, directory=keyed(b"key"), unknown=Unknown.REJECT)
-
-
 async def guess(house: World, station: str, times: int) -> None:
     for number in range(times):
         answer = await raw_get(house, handshake(f"/ocpp/{station}", **basic(station, b"guess%d" % number)))
@@ -274,23 +234,6 @@ def test_a_station_that_leaves_is_offline(tmp_path: Path) -> None:
         assert not house.server.holds("CP")
         reasons = [event.reason for event in await events(house) if isinstance(event, StationDisconnected)]
         assert reasons == ["closed 1000"]
-
-    play(tmp_path, scene)
-
-
-def test_quirk_10_the_late_close_of_the_old_socket_does_not_wipe_the_new_one(tmp_path: Path) -> None:
-    async def scene(house: World) -> None:
-        async with house.charger("CP") as old:
-            await old.boot()
-            async with house.charger("CP") as new:
-                await new.boot()
-                with pytest.raises(ConnectionClosed) as closed:
-                    await old.link.recv()
-                assert closed.value.rcvd is not None
-                assert "newer" in closed.value.rcvd.reason
-                assert (await new.call("Heartbeat", {}))["currentTime"]
-                assert house.book.stations["CP"].is_connected
-                assert [event for event in await events(house) if isinstance(event, StationDisconnected)] == []
 
     play(tmp_path, scene)
 
@@ -491,22 +434,6 @@ def test_a_message_in_a_hundred_thousand_fragments_is_one_message(tmp_path: Path
     play(tmp_path, scene)
 
 
-@pytest.mark.parametrize("parts", [1, 40])
-def test_quirk_21_a_big_frame_gets_a_clear_error_and_the_connection_lives(tmp_path: Path, parts: int) -> None:
-    async def scene(house: World) -> None:
-        async with house.charger("CP") as charger:
-            whole = '[2,"big","DataTransfer",{"vendorId":"' + "x" * 100_000 + '"}]'
-            size = len(whole) // parts + 1
-            pieces = [whole[start : start + size] for start in range(0, len(whole), size)]
-            await charger.link.send(whole if parts == 1 else iter(pieces))
-            error = json.loads(await charger.link.recv())
-            assert error[:3] == [4, "big", "FormationViolation"]
-            assert "at most 65536" in error[3]
-            assert (await charger.call("Heartbeat", {}))["currentTime"]
-
-    play(tmp_path, scene, max_frame_bytes=65_536)
-
-
 def test_a_giant_frame_ends_only_its_own_connection(tmp_path: Path) -> None:
     async def scene(house: World) -> None:
         async with house.charger("CP") as giant, house.charger("CP2") as neighbour:
@@ -562,20 +489,6 @@ class Deaf:
 
     def say(self, text: str) -> None:
         self.writer.write(bytes((0x81, 0x80 | len(text))) + b"\0\0\0\0" + text.encode())
-
-
-def test_quirk_14_a_station_that_answers_no_ping_but_speaks_is_alive(tmp_path: Path) -> None:
-    async def scene(house: World) -> None:
-        deaf = await Deaf.connect(house)
-        for _ in range(6):
-            await asyncio.sleep(0.1)
-            deaf.say(HEARTBEAT)
-        assert house.server.holds("CP")
-        received = await deaf.reader.read(10_000)
-        assert b"\x89\x00" in received, "it was pinged"
-        deaf.writer.close()
-
-    play(tmp_path, scene, ping_interval_s=0.05)
 
 
 def test_a_station_that_answered_pings_and_falls_silent_is_gone(tmp_path: Path) -> None:
@@ -635,17 +548,6 @@ def test_null_in_an_answer_is_as_good_as_absent(tmp_path: Path) -> None:
             done = asyncio.create_task(house.server.call("CP", "Reset", {"type": "OnIdle"}, 5.0))
             await charger.reply(json.loads(await charger.link.recv()))
             assert (await done).payload == {"status": "Accepted"}
-
-    play(tmp_path, scene)
-
-
-def test_quirk_13_a_deaf_station_times_out_and_is_still_heard(tmp_path: Path) -> None:
-    async def scene(house: World) -> None:
-        async with house.charger("CP") as charger:
-            await charger.boot()
-            assert (await house.server.call("CP", "ClearCache", {}, 0.2)).outcome is CommandOutcome.TIMEOUT
-            charger.answers["ClearCache"] = {"status": "Accepted"}
-            assert (await charger.call("Heartbeat", {}))["currentTime"]
 
     play(tmp_path, scene)
 

@@ -33,7 +33,8 @@ class MeterWatch:
         register, power = values.get(_REGISTER), values.get(_POWER)
         if register is None or power is None:
             return found
-        phase_sum = sum(values.get(_POWER + phase, 0.0) for phase in _PHASES)
+        of_phases = [values[_POWER + phase] for phase in _PHASES if _POWER + phase in values]
+        phase_sum = sum(of_phases) if len(of_phases) == len(_PHASES) else 0.0
         if self._at is None or not timedelta() < at - self._at < _GAP or register < self._register:
             self._gained = self._by_power = self._by_phases = self._hours = 0.0
         else:

@@ -7,7 +7,7 @@ edit (site, name, approval, key, connector type, rated power) is never touched b
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from bridge import access
+from bridge import access, policies
 from bridge.events import ConnectorStatus, EnergySource
 from bridge.evidence import Evidence
 from bridge.grades import grade
@@ -171,6 +171,15 @@ class Records(Database):
     def approve_station(self, station: str, is_approved: bool) -> None:
         """A person's word on a station: let in, or held."""
         self._save(tables.stations, {"id": station, "is_approved": is_approved})
+
+    def set_policy(self, station: str, policy: Mapping[str, Any]) -> None:
+        """A person's word on a station's ways, all of it; empty to go by its model again. Raises PolicyError."""
+        self._save(tables.stations, {"id": station, "policy": policies.checked(policy)})
+
+    def policy(self, station: str) -> dict[str, Any]:
+        """A person's word on a station's ways; what is known of its model is not in it."""
+        found = self._all(sa.select(tables.stations.c.policy).where(tables.stations.c.id == station), _first)
+        return dict(found[0] or {}) if found else {}
 
     def rate_connector(
         self, station: str, evse: int, connector: int, kind: str, rated_power_w: int | None
@@ -336,6 +345,10 @@ def _station(row: Any) -> StationRow:
 def _connector(row: Any) -> ConnectorRow:
     status = ConnectorStatus(row.status) if row.status else None
     return ConnectorRow(**(dict(row._mapping) | {"status": status}))
+
+
+def _first(row: Any) -> Any:
+    return row[0]
 
 
 def _site(row: Any) -> Site:

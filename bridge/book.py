@@ -136,7 +136,7 @@ class Book(Shelf):
         )
 
     def _details(self, event: DetailsReported) -> None:
-        if event.kind is DetailKind.VARIABLE and not event.more:
+        if event.kind is DetailKind.VARIABLE and not (event.more or event.is_partial or event.is_gone):
             self._change_station(self._station(event), described_at=event.received_at)
 
     def _refused(self, event: FrameRefused) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -187,7 +187,10 @@ class SecurityEventNotified(Event, frozen=True, kw_only=True):
 
 
 class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing a station has, by its natural key within station and kind. ``body`` in the words of the protocol."""
+    """One thing a station has, by its natural key within station and kind. ``body`` in the words of the protocol.
+    Of what is gone the key ``ANY`` means all whose body says the same as this one (and are on its EVSE)."""
+
+    ANY: ClassVar[str] = "*"
 
     key: str
     body: dict[str, Any] = {}
@@ -196,7 +199,8 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class DetailsReported(Event, frozen=True, kw_only=True):
     """What a station has, or no longer has (``is_gone``): the newest word on each key stands in the records.
-    A report may come in parts (``seq_no``; ``more`` until the last)."""
+    A report may come in parts (``seq_no``; ``more`` until the last). ``is_partial``: about single things that were
+    asked for, no description of the whole station."""
 
     kind: DetailKind
     details: tuple[Detail, ...]
@@ -204,6 +208,7 @@ class DetailsReported(Event, frozen=True, kw_only=True):
     seq_no: int = 0
     more: bool = False
     is_gone: bool = False
+    is_partial: bool = False
 
 
 class CertificateRequested(Event, frozen=True, kw_only=True):

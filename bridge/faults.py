@@ -46,7 +46,8 @@ def fault_of(event: DeviceEventNotified) -> Fault | None:
         return None
     if event.cleared or event.value.lower() == "false":
         return Fault("NoError", "", "")
-    code = _ERROR_CODES.get(event.component, "OtherError")
+    part = event.component.partition("@")[0].partition("/")[0]  # without its EVSE and instance
+    code = _ERROR_CODES.get(part, "OtherError")
     return Fault(code, event.tech_info or f"{event.component}: {event.variable}", event.tech_code)
 
 

@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bridge import schemas
-from bridge.ocpp import v16, v201
+from bridge.ocpp import v16, v21, v201
 
 TEXT, BINARY, CONTINUATION, PING = 0x1, 0x2, 0x0, 0x9
 PROTOCOLS = ("ocpp1.6", "ocpp2.0.1")
 SOMETIME = "2026-05-04T12:00:00Z"
-ACTIONS = sorted({*v16.ACTIONS, *v201.ACTIONS, "Reset", "SignCertificate", "Nonsense", ""})
-OURS = {"ocpp1.6": sorted(v16.ACTIONS), "ocpp2.0.1": sorted(v201.ACTIONS)}
+ACTIONS = sorted({*v16.ACTIONS, *v201.ACTIONS, *v21.ACTIONS, "Reset", "Nonsense", ""})
+OURS = {version.PROTOCOL: sorted(version.ACTIONS) for version in (v16, v201, v21)}
 
 Dice = random.Random
 

@@ -47,7 +47,8 @@ WORST = (
 def hostile(dice: random.Random) -> bytes:
     if dice.random() < 0.05:
         return dice.choice(WORST)
-    frame = [2, f"m{dice.randrange(100)}", dice.choice(ACTIONS), twisted(dice, dice.choice(SHAPES))]
+    kind = 6 if dice.random() < 0.02 else 2
+    frame = [kind, f"m{dice.randrange(100)}", dice.choice(ACTIONS), twisted(dice, dice.choice(SHAPES))]
     if dice.random() < 0.1:
         frame[dice.randrange(3)] = scalar(dice)  # type: ignore[call-overload]
     raw = json.dumps(frame, ensure_ascii=dice.random() < 0.9).encode("utf-8", "surrogatepass")
@@ -117,3 +118,4 @@ def test_five_thousand_hostile_frames_end_no_connection_and_disturb_no_neighbour
 
     asyncio.run(run("ocpp1.6", SEED, tmp_path / "16"))
     asyncio.run(run("ocpp2.0.1", SEED + 1, tmp_path / "201"))
+    asyncio.run(run("ocpp2.1", SEED + 2, tmp_path / "21"))

@@ -75,7 +75,9 @@ def basic(user: str, key: bytes) -> dict[str, str]:
         (["ocpp1.6"], "ocpp1.6"),
         (["ocpp2.0.1"], "ocpp2.0.1"),
         (["ocpp1.6", "ocpp2.0.1"], "ocpp2.0.1"),
-        (["ocpp2.1", "ocpp1.6"], "ocpp1.6"),
+        (["ocpp2.1", "ocpp1.6"], "ocpp2.1"),
+        (["ocpp1.6", "ocpp2.0.1", "ocpp2.1"], "ocpp2.1"),
+        (["ocpp2.2", "ocpp1.6"], "ocpp1.6"),
         (["OCPP1.6"], "OCPP1.6"),
     ],
 )
@@ -93,7 +95,7 @@ def test_a_charger_that_offers_nothing_we_speak_is_told_what_we_speak(tmp_path: 
         with pytest.raises(InvalidStatus) as refused:
             await connect(house.url("/ocpp/CP"), subprotocols=["ocpp1.5"])  # type: ignore[list-item]
         assert refused.value.response.status_code == 400
-        assert b"ocpp2.0.1, ocpp1.6" in (refused.value.response.body or b"")
+        assert b"ocpp2.1, ocpp2.0.1, ocpp1.6" in (refused.value.response.body or b"")
 
     play(tmp_path, scene)
 

@@ -5,14 +5,17 @@ Source: OCPP 2.0.1 part 2 sections B05 to B08 and N07; part 1 section 4 (device 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import field
 
-from bridge.events import AnyEvent, Detail, DetailKind, DetailsReported, DeviceEventNotified
+from bridge.events import AnyEvent, Detail, DetailKind, DeviceEventNotified
+from bridge.ocpp import masking
+from bridge.ocpp.details import detail, reported
 from bridge.ocpp.readings import moment
-from bridge.ocpp.versions import Context, Payload
+from bridge.ocpp.versions import Action, Context, Payload
 
 Evse = Annotated[int, msgspec.Meta(ge=0, le=999)]
 Counter = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
@@ -20,7 +23,7 @@ Counter = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
 
 class EvseRef(Payload, frozen=True):
     id: Evse
-    connector_id: Evse = 1
+    connector_id: Evse = 0  # unsaid: the EVSE as a whole
 
 
 class Named(Payload, frozen=True):
@@ -66,12 +69,14 @@ class NotifyReport(Payload, frozen=True):
 
 
 def full_name(named: Named) -> str:
-    """A component or variable with its instance and EVSE: ``Connector/left@1``."""
+    """A component or variable with its instance, EVSE and connector: ``CPPWMController/left@1``, ``Connector@1.2``."""
     name = f"{named.name}/{named.instance}" if named.instance else named.name
-    return f"{name}@{named.evse.id}" if named.evse is not None else name
+    if named.evse is None:
+        return name
+    return f"{name}@{named.evse.id}.{named.evse.connector_id}" if named.evse.connector_id else f"{name}@{named.evse.id}"
 
 
-def notify_event(request: NotifyEvent, context: Context) -> list[AnyEvent]:
+def _notify_event(request: NotifyEvent, context: Context) -> list[AnyEvent]:
     return [
         DeviceEventNotified(
             station=context.station,
@@ -79,35 +84,33 @@ def notify_event(request: NotifyEvent, context: Context) -> list[AnyEvent]:
             received_at=context.received_at,
             component=full_name(data.component),
             variable=full_name(data.variable),
-            value=data.actual_value,
+            value=masking.HIDDEN if masking.is_secret(data.variable.name) else masking.text(data.actual_value),
             trigger=data.trigger,
             evse=None if data.component.evse is None else data.component.evse.id,
             cleared=data.cleared,
             tech_code=data.tech_code,
-            tech_info=data.tech_info,
+            tech_info=masking.text(data.tech_info),
         )
         for data in request.event_data
     ]
 
 
-def notify_report(request: NotifyReport, context: Context) -> list[AnyEvent]:
-    return [
-        DetailsReported(
-            station=context.station,
-            at=moment(request.generated_at, context.received_at),
-            received_at=context.received_at,
-            kind=DetailKind.VARIABLE,
-            details=tuple(_variable(data, known) for data in request.report_data for known in data.variable_attribute),
-            request_id=request.request_id,
-            seq_no=request.seq_no,
-            more=request.tbc,
-        )
-    ]
+def _notify_report(request: NotifyReport, context: Context) -> list[AnyEvent]:
+    found = (_reported_variable(data, known) for data in request.report_data for known in data.variable_attribute)
+    more = {"request_id": request.request_id, "seq_no": request.seq_no, "more": request.tbc}
+    return [reported(context, DetailKind.VARIABLE, found, request.generated_at, **more)]
 
 
-def _variable(data: ReportData, attribute: VariableAttribute) -> Detail:
-    component, variable = full_name(data.component), full_name(data.variable)
-    body = {"component": component, "variable": variable, "attribute": attribute.type, "value": attribute.value}
-    body |= {"mutability": attribute.mutability} | data.variable_characteristics
-    evse = None if data.component.evse is None else data.component.evse.id
-    return Detail(key=f"{component} {variable} {attribute.type}", body=body, evse=evse)
+def _reported_variable(data: ReportData, attribute: VariableAttribute) -> Detail:
+    said = {"value": attribute.value, "mutability": attribute.mutability} | data.variable_characteristics
+    return variable_detail(data.component, data.variable, attribute.type, said)
+
+
+def variable_detail(component: Named, variable: Named, attribute: str, said: Mapping[str, Any]) -> Detail:
+    """A variable's attribute as a record: ``EVSE@1 Power Actual``."""
+    place = {"component": full_name(component), "variable": full_name(variable), "attribute": attribute}
+    evse = None if component.evse is None else component.evse.id
+    return detail(f"{place['component']} {place['variable']} {attribute}", place | dict(said), evse)
+
+
+ACTIONS_2 = {"NotifyEvent": Action(NotifyEvent, _notify_event), "NotifyReport": Action(NotifyReport, _notify_report)}

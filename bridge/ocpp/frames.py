@@ -4,7 +4,8 @@ A frame that no parser accepts is mended where its meaning is beyond doubt (fiel
 characters in strings, lone surrogates, ``"transactionId":,``); what stays unreadable is ``Unreadable``, with
 the message id when the head of the frame still shows one, so that the CALLERROR finds its way.
 
-Source: OCPP-J 1.6 section 4, OCPP 2.0.1 part 4 section 4.
+Source: OCPP-J 1.6 section 4, OCPP 2.0.1 part 4 section 4; OCPP 2.1 part 4 section 4 for what is no call of one answer:
+CALLRESULTERROR (the answer could not be taken) and SEND (a message without an answer).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ MAX_DEPTH = 64
 _MAX_INT = 2**63
 UNKNOWN_ID = "-1"  # 2.0.1 part 4 section 4.2.3: when the id could not be read
 
-_CALL, _RESULT, _ERROR = 2, 3, 4
+_CALL, _RESULT, _ERROR, _RESULT_ERROR, _SEND = 2, 3, 4, 5, 6
 
 
 class ErrorCode(StrEnum):
@@ -87,6 +88,22 @@ class Error(msgspec.Struct, array_like=True, tag=_ERROR, frozen=True, gc=False):
     details: msgspec.Raw = msgspec.Raw(b"{}")
 
 
+class ResultError(msgspec.Struct, array_like=True, tag=_RESULT_ERROR, frozen=True, gc=False):
+    id: str | int
+    code: str = ""
+    description: str = ""
+    details: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class Send(msgspec.Struct, array_like=True, tag=_SEND, frozen=True, gc=False):
+    id: str | int
+    action: str
+    payload: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+Frame = Call | Result | Error | ResultError | Send
+
+
 class Unreadable(NamedTuple):
     """A frame that cannot be taken. ``id`` is "" when it must not be answered (it was an answer itself)."""
 
@@ -99,11 +116,11 @@ class Unreadable(NamedTuple):
 class Read(NamedTuple):
     """A frame as read; ``note`` says what had to be mended."""
 
-    frame: Call | Result | Error | Unreadable
+    frame: Frame | Unreadable
     note: str = ""
 
 
-_decoder: msgspec.json.Decoder[Call | Result | Error] = msgspec.json.Decoder(Call | Result | Error)
+_decoder: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
 _encode = msgspec.json.Encoder().encode
 BROKEN = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -145,6 +162,11 @@ def error(message_id: str | int, code: str, description: str) -> bytes:
     return _encode((_ERROR, message_id, code, description[:255], {}))
 
 
+def result_error(message_id: str | int, code: str, description: str) -> bytes:
+    """A CALLRESULTERROR (2.1): an answer that we could not take."""
+    return _encode((_RESULT_ERROR, message_id, code, description[:255], {}))
+
+
 def call(message_id: str, action: str, payload: Any) -> bytes:
     """A CALL of ours."""
     return _encode((_CALL, message_id, action, payload))
@@ -170,16 +192,16 @@ _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _TOO_DEEP = b"[" * (MAX_DEPTH + 1)
 _ACTION = re.compile(r"[A-Za-z0-9]{1,64}")
-_ANSWER = re.compile(rb"\s*\[\s*[34]\s*(?:,|$)")
+_ANSWER = re.compile(rb"\s*\[\s*[3-6]\s*(?:,|$)")
 _HEAD = re.compile(rb'\s*\[\s*\d{1,3}\s*,\s*(?:"([^"\\]{1,255})"|(-?\d{1,15}))(?:\s*,\s*"([A-Za-z0-9]{1,64})")?')
 _SOUND = r'(?:[^":,\[{]++|"(?:[^"\\]++|\\.)*+"?|:(?!\s*[,}\]])|[\[{](?!\s*,)|,(?!\s*[,\]}]))++'
 _GAPS = re.compile(f"({_SOUND})" + r"|(:)\s*(?=[,}\]])|([\[,{])\s*(?:,\s*)+|,\s*(?=[\]}])", re.DOTALL)
 
 
-def _with_odd_id(frame: Call | Result | Error) -> Read:
+def _with_odd_id(frame: Frame) -> Read:
     if type(frame.id) is str:
         said = "is empty" if not frame.id else f"has {len(frame.id)} characters"
-        action = frame.action if isinstance(frame, Call) else ""
+        action = frame.action if isinstance(frame, Call | Send) else ""
         detail = f"the message id {said}; send 1 to 36 characters"
         answered = UNKNOWN_ID if isinstance(frame, Call) else ""
         return Read(Unreadable(answered, safe_action(action), ErrorCode.FRAMEWORK, detail))
@@ -262,10 +284,10 @@ def _misshapen(tree: Any, head: Unreadable) -> Unreadable:
     """Valid JSON that is no OCPP frame: say which part."""
     if not isinstance(tree, list) or not tree:
         return head._replace(error=ErrorCode.FRAMEWORK, detail="a frame is a JSON array: [2, id, action, payload]")
-    if tree[0] in (_RESULT, _ERROR) and type(tree[0]) is int:
-        return Unreadable("", "", ErrorCode.FRAMEWORK, "an answer without a readable message id")
+    if type(tree[0]) is int and _CALL < tree[0] <= _SEND:
+        return Unreadable("", "", ErrorCode.FRAMEWORK, "an answer or SEND without a readable message id")
     if type(tree[0]) is not int or tree[0] != _CALL:
-        detail = "the first element is the message type: 2, 3 or 4"
+        detail = "the first element is the message type: 2 to 6"
         return head._replace(error=ErrorCode.MESSAGE_TYPE, detail=detail)
     if len(tree) < 2 or not isinstance(tree[1], str | int) or isinstance(tree[1], bool):
         return head._replace(error=ErrorCode.FRAMEWORK, detail="the message id must be a string of 1 to 36 characters")

@@ -23,7 +23,7 @@ from bridge.compose import CannotCompose, compose
 from bridge.events import AnyEvent, StationConnected, StationDisconnected, utc_now
 from bridge.intake import Intake
 from bridge.journal import JournalError
-from bridge.ocpp import v16, v201
+from bridge.ocpp import v16, v21, v201
 from bridge.ocpp.commands import CallOutcome, Calls
 from bridge.ocpp.errands import Errands
 from bridge.ocpp.link import MAX_UNANSWERED, Link, selector
@@ -38,7 +38,7 @@ from bridge.settings import Ocpp, Stations, Unknown
 _log = structlog.get_logger("ocpp")
 _connected = Gauge("chargewatch_ocpp_connections", "Stations connected over OCPP.")
 
-VERSIONS: tuple[Version, ...] = (v201.VERSION, v16.VERSION)  # newest first
+VERSIONS: tuple[Version, ...] = (v21.VERSION, v201.VERSION, v16.VERSION)  # newest first
 _BY_PROTOCOL = {version.protocol: version for version in VERSIONS}
 _SECURITY_RANK = {"none": 0, "basic": 1}
 _READ_BYTES = 16_384  # of one link at a time: what a flood from one may hold the others up

@@ -17,12 +17,12 @@ from prometheus_client import Counter
 from bridge import schemas
 from bridge.access import Entry
 from bridge.command_bus import CommandOutcome
-from bridge.events import AnyEvent, CommandAnswered, FrameMended, FrameRefused
+from bridge.events import AnswerRefused, AnyEvent, CommandAnswered, FrameMended, FrameRefused
 from bridge.intake import Frame, Intake, Outcome
 from bridge.journal import JournalError
-from bridge.ocpp import frames
+from bridge.ocpp import frames, masking
 from bridge.ocpp.commands import CallOutcome, Calls, Waiting
-from bridge.ocpp.frames import BROKEN, Call, Error, ErrorCode, Result, Unreadable
+from bridge.ocpp.frames import BROKEN, Call, Error, ErrorCode, Result, ResultError, Send, Unreadable
 from bridge.ocpp.traits import TELLING
 from bridge.ocpp.versions import Action, Context, Version
 from bridge.ocpp.ways import Ways
@@ -37,6 +37,7 @@ _BOOT = "BootNotification"
 _BOOTLESS_AFTER = timedelta(seconds=10)  # some never boot again after a reconnect (field quirk 15)
 _MAX_NOTES = 100
 _NOTHING: frozenset[tuple[str, str]] = frozenset()
+_NEEDED = (ErrorCode.OCCURRENCE, ErrorCode.TYPE)  # what we cannot do without
 _REGISTRATION = {Entry.ACCEPTED: "Accepted", Entry.HELD: "Pending"}
 
 
@@ -108,10 +109,12 @@ class Talk:
         if len(raw) > self._max_frame_bytes:
             return self._refuse_big(raw, len(raw), received_at)
         frame, note = frames.read(raw)
-        if type(frame) is Call:
+        if type(frame) is Call or type(frame) is Send:
             return self._take(frame, note, raw, received_at)
         if isinstance(frame, Result | Error):
             return self._answered(frame, raw, received_at)
+        if isinstance(frame, ResultError):
+            return self._answer_refused(frame, raw, received_at)
         assert isinstance(frame, Unreadable)
         return self._refuse(frame, raw, received_at)
 
@@ -128,15 +131,17 @@ class Talk:
 
     def sent(self, action: str, raw: bytes, now: datetime) -> int:
         """Journal a call of ours before it leaves."""
-        frame = Frame(self.station, self.version.protocol, "<", action, raw, now)
+        frame = Frame(self.station, self.version.protocol, "<", action, masking.masked(action, raw), now)
         return self._intake.keep(frame, Outcome(()))
 
     # calls of the charger
 
-    def _take(self, call: Call, note: str, raw: bytes, received_at: datetime) -> Reply:
+    def _take(self, call: Call | Send, note: str, raw: bytes, received_at: datetime) -> Reply:
         name = call.action
         try:
             self._guard(name)
+            if type(call) is Send and name not in self.version.sends:
+                raise _Wrong(ErrorCode.MESSAGE_TYPE, f"{name[:64]!r} is no message without an answer here")
             action, request, notes = self._read(name, call.payload, note)
             context = self._context(received_at)
             events = action.events(request, context)
@@ -146,17 +151,17 @@ class Talk:
                 events = [*events, *self._noticed(events, received_at)]
             outcome = self._intake.handle(*events)
             payload = action.reply(request, outcome.events, context) if action.reply else {}
-            reply = frames.result(call.id, payload)
+            reply = frames.result(call.id, payload) if type(call) is Call else b""
             seq = self._keep(raw, name, outcome, received_at, reply)
         except _Wrong as wrong:
-            unreadable = Unreadable(call.id, frames.safe_action(name), wrong.error, wrong.detail)
+            unreadable = Unreadable(self._answerable(call), frames.safe_action(name), wrong.error, wrong.detail)
             return self._refuse(unreadable, raw, received_at)
         except JournalError:
             raise
         except Exception:  # a fault of ours must not take the charger's connection with it
             _log.exception("a frame met a fault of ours", station=self.station, action=frames.safe_action(name))
             detail = "our fault: the frame is kept and logged"
-            faulty = Unreadable(call.id, frames.safe_action(name), ErrorCode.INTERNAL, detail)
+            faulty = Unreadable(self._answerable(call), frames.safe_action(name), ErrorCode.INTERNAL, detail)
             return self._refuse(faulty, raw, received_at)
         self._count(name)
         if name == _BOOT:
@@ -168,6 +173,10 @@ class Talk:
         if self._registration != "Accepted":  # it boots again and again because it is told to wait
             return []
         return self._watch.look(self.station, events, received_at, self._intake.book)
+
+    def _answerable(self, call: Call | Send) -> str | int:
+        """The id for a CALLERROR; "" for a SEND where there are such: it is never answered."""
+        return "" if type(call) is Send and self.version.sends else call.id
 
     def _guard(self, name: str) -> None:
         if name == _BOOT:
@@ -273,10 +282,33 @@ class Talk:
         )
         action = waiting.action if waiting else "answer"
         told = self._told_by(waiting, outcome, received_at) if waiting else []
-        seq = self._keep(raw, action, self._intake.handle(event, *told), received_at)
+        complaint = self._complaint(waiting, frame, outcome) if waiting and self.version.sends else b""
+        seq = self._keep(raw, action, self._intake.handle(event, *told), received_at, complaint)
         if waiting is not None:
             waiting.answer.set_result(outcome)
-        return Reply(seq)
+        return Reply(seq, complaint)
+
+    def _complaint(self, waiting: Waiting, frame: Result | Error, outcome: CallOutcome) -> bytes:
+        """A CALLRESULTERROR for an answer that lacks what we asked for (2.1 part 4 section 4.2.4)."""
+        if isinstance(frame, Error):
+            return b""
+        found = schemas.violations(self.version.protocol, waiting.action, dict(outcome.payload), is_response=True)
+        for code, violation in ((frames.error_of(violation.keyword), violation) for violation in found):
+            if code in _NEEDED:
+                return frames.result_error(frame.id, code.value, violation.detail)
+        return b""
+
+    def _answer_refused(self, frame: ResultError, raw: bytes, received_at: datetime) -> Reply:
+        """Kept and not answered, in any version: an error is never answered with another."""
+        event = AnswerRefused(
+            station=self.station,
+            at=received_at,
+            received_at=received_at,
+            request_id=str(frame.id),
+            code=frame.code[:64],
+            detail=frame.description[:255],
+        )
+        return Reply(self._keep(raw, "answer", self._intake.handle(event), received_at))
 
     def _told_by(self, waiting: Waiting, outcome: CallOutcome, received_at: datetime) -> list[AnyEvent]:
         reader = self.version.answers.get(waiting.action)
@@ -284,7 +316,7 @@ class Talk:
             return []
         try:
             return reader(waiting.payload, outcome.payload, self._context(received_at))
-        except (AttributeError, KeyError, TypeError, ValueError):  # an answer outside its schema tells no more
+        except (ArithmeticError, AttributeError, LookupError, TypeError, *BROKEN):  # outside its schema: tells no more
             _log.warning("an answer that tells nothing", station=self.station, action=waiting.action)
             return []
 
@@ -322,7 +354,7 @@ class Talk:
         return FrameMended(station=self.station, at=at, received_at=at, action=action, notes=notes)
 
     def _keep(self, raw: bytes, action: str, outcome: Outcome, received_at: datetime, reply: bytes = b"") -> int:
-        frame = Frame(self.station, self.version.protocol, ">", action, raw, received_at)
+        frame = Frame(self.station, self.version.protocol, ">", action, masking.masked(action, raw), received_at)
         return self._intake.keep(frame, outcome, reply)
 
 
@@ -356,8 +388,7 @@ def _mended(protocol: str, name: str, action: Action, tree: dict[str, Any]) -> t
 
 def _most_telling(found: list[schemas.Violation]) -> _Wrong:
     """What is missing or of the wrong type stands in our way; the rest we would have taken."""
-    telling = (ErrorCode.OCCURRENCE, ErrorCode.TYPE)
-    told = next((violation for violation in found if frames.error_of(violation.keyword) in telling), found[0])
+    told = next((violation for violation in found if frames.error_of(violation.keyword) in _NEEDED), found[0])
     return _Wrong(frames.error_of(told.keyword), told.detail)
 
 

@@ -14,7 +14,6 @@ from bridge.events import (
     DataTransferred,
     MessageReceived,
     MeterSampled,
-    SecurityEventNotified,
     StationBooted,
     StationSeen,
     StatusChanged,
@@ -22,9 +21,9 @@ from bridge.events import (
     TransactionEnded,
     TransactionStarted,
 )
-from bridge.ocpp import frames
+from bridge.ocpp import charging, configuration, frames, masking, progress, reservation, security_messages
 from bridge.ocpp.readings import moment, readings, whole_wh
-from bridge.ocpp.versions import Action, Context, Payload, Version, kept, utc_text
+from bridge.ocpp.versions import Action, AnswerEvents, Context, Payload, Version, utc_text
 
 PROTOCOL = "ocpp1.6"
 
@@ -38,6 +37,10 @@ class BootNotification(Payload, frozen=True):
     charge_point_serial_number: str = ""
     charge_box_serial_number: str = ""
     firmware_version: str = ""
+    iccid: str = ""
+    imsi: str = ""
+    meter_type: str = ""
+    meter_serial_number: str = ""
 
 
 class Heartbeat(Payload, frozen=True):
@@ -62,6 +65,7 @@ class StartTransaction(Payload, frozen=True):
     id_tag: str = ""
     meter_start: Number = None
     timestamp: str = ""
+    reservation_id: progress.RequestId | None = None
 
 
 class SampledValue(Payload, frozen=True):
@@ -103,12 +107,6 @@ class DataTransfer(Payload, frozen=True):
     data: Any = ""
 
 
-class SecurityEventNotification(Payload, frozen=True):
-    type: str
-    timestamp: str = ""
-    tech_info: str = ""
-
-
 # chargers of the 1.5 days and careless ones
 _STATUS = {status.value.lower(): status for status in ConnectorStatus} | {"occupied": ConnectorStatus.PREPARING}
 
@@ -123,6 +121,10 @@ def _boot(request: BootNotification, context: Context) -> list[AnyEvent]:
             model=request.charge_point_model,
             serial=request.charge_point_serial_number or request.charge_box_serial_number,
             firmware=request.firmware_version,
+            iccid=request.iccid,
+            imsi=request.imsi,
+            meter_type=request.meter_type,
+            meter_serial=request.meter_serial_number,
         )
     ]
 
@@ -192,7 +194,8 @@ def _start(request: StartTransaction, context: Context) -> list[AnyEvent]:
             evse=request.connector_id,
             token=request.id_tag,
             meter_start_wh=whole_wh(request.meter_start),
-        )
+        ),
+        *reservation.used(request.reservation_id, context),
     ]
 
 
@@ -253,7 +256,7 @@ def data_transfer(request: DataTransfer, context: Context) -> list[AnyEvent]:
             received_at=context.received_at,
             vendor_id=request.vendor_id,
             message_id=request.message_id,
-            data=data,
+            data=masking.text(data),
         )
     ]
 
@@ -262,35 +265,23 @@ def data_transfer_reply(request: Any, events: tuple[AnyEvent, ...], context: Con
     return {"status": "UnknownVendorId"}
 
 
-def security_event(request: SecurityEventNotification, context: Context) -> list[AnyEvent]:
-    return [
-        SecurityEventNotified(
-            station=context.station,
-            at=moment(request.timestamp, context.received_at),
-            received_at=context.received_at,
-            kind=request.type,
-            tech_info=request.tech_info,
-        )
-    ]
-
-
-_KEPT = (
-    "DiagnosticsStatusNotification",
-    "FirmwareStatusNotification",
-    "LogStatusNotification",
-    "SignedFirmwareStatusNotification",
-)
-
 ACTIONS: dict[str, Action] = {
     "Authorize": Action(Authorize, _authorize, _authorize_reply),
     "BootNotification": Action(BootNotification, _boot, boot_reply),
     "DataTransfer": Action(DataTransfer, data_transfer, data_transfer_reply),
     "Heartbeat": Action(Heartbeat, heartbeat, heartbeat_reply, is_checked=False),
     "MeterValues": Action(MeterValues, _meter_values, is_checked=False),
-    "SecurityEventNotification": Action(SecurityEventNotification, security_event),
     "StartTransaction": Action(StartTransaction, _start, _start_reply),
     "StatusNotification": Action(StatusNotification, _status),
     "StopTransaction": Action(StopTransaction, _stop, _stop_reply),
-    **{name: kept(name) for name in _KEPT},
+    **progress.ACTIONS_16,
+    **security_messages.ACTIONS_16,
 }
-VERSION = Version(PROTOCOL, ACTIONS)
+ANSWERS: dict[str, AnswerEvents] = {
+    **charging.ANSWERS_16,
+    **configuration.ANSWERS_16,
+    **progress.ANSWERS_16,
+    **reservation.ANSWERS_16,
+    **security_messages.ANSWERS_16,
+}
+VERSION = Version(PROTOCOL, ACTIONS, ANSWERS)

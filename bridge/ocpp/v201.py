@@ -10,6 +10,7 @@ from msgspec import field
 from bridge.events import (
     AnyEvent,
     ConnectorStatus,
+    CostReported,
     MessageReceived,
     MeterSampled,
     StationBooted,
@@ -19,19 +20,37 @@ from bridge.events import (
     TransactionStarted,
     TransactionUpdated,
 )
-from bridge.ocpp import v16
-from bridge.ocpp.device_model import Counter, Evse, EvseRef, NotifyEvent, NotifyReport, notify_event, notify_report
-from bridge.ocpp.readings import Reading, moment, readings, register_wh
-from bridge.ocpp.versions import Action, Context, Payload, Version, kept
+from bridge.ocpp import (
+    charging,
+    configuration,
+    device_model,
+    display,
+    frames,
+    monitoring,
+    progress,
+    reservation,
+    security_messages,
+    v16,
+)
+from bridge.ocpp.device_model import Counter, Evse, EvseRef
+from bridge.ocpp.readings import Reading, moment, number, readings, register_wh
+from bridge.ocpp.versions import Action, AnswerEvents, Context, Payload, Version
 from bridge.session import SessionState
 
 PROTOCOL = "ocpp2.0.1"
+
+
+class Modem(Payload, frozen=True):
+    iccid: str = ""
+    imsi: str = ""
+
 
 class ChargingStation(Payload, frozen=True):
     model: str
     vendor_name: str
     serial_number: str = ""
     firmware_version: str = ""
+    modem: Modem = Modem()
 
 
 class BootNotification(Payload, frozen=True):
@@ -97,6 +116,7 @@ class TransactionInfo(Payload, frozen=True):
     charging_state: str = ""
     stopped_reason: str = ""
     remote_start_id: Counter | None = None
+    operation_mode: str = ""  # this and the cost came with 2.1
 
 
 class TransactionEvent(Payload, frozen=True):
@@ -109,6 +129,8 @@ class TransactionEvent(Payload, frozen=True):
     evse: EvseRef | None = None
     id_token: IdToken | None = None
     meter_value: list[MeterValue] = field(default_factory=list)
+    reservation_id: Counter | None = None
+    cost_details: dict[str, Any] | None = None
 
 
 _STATUS = {
@@ -138,6 +160,8 @@ def _boot(request: BootNotification, context: Context) -> list[AnyEvent]:
             model=station.model,
             serial=station.serial_number,
             firmware=station.firmware_version,
+            iccid=station.modem.iccid,
+            imsi=station.modem.imsi,
             reason=request.reason,
         )
     ]
@@ -184,11 +208,33 @@ def _transaction_event(request: TransactionEvent, context: Context) -> list[AnyE
     samples: list[AnyEvent] = [
         _sample(reading, evse, request.transaction_info.transaction_id, request.offline, context) for reading in found
     ]
+    if request.cost_details is not None:
+        samples.append(_cost(request, request.cost_details, context))
     if is_start:
-        return [_started(request, found, context), _updated(request, context), *samples]
+        used = reservation.used(request.reservation_id, context)
+        return [_started(request, found, context), _updated(request, context), *samples, *used]
     if request.event_type == "Ended":
         return [*samples, _ended(request, found, context)]
-    return [_updated(request, context), *samples]
+    used = reservation.used(request.reservation_id, context)
+    return [_updated(request, context), *samples, *used]
+
+
+def _cost(request: TransactionEvent, details: dict[str, Any], context: Context) -> CostReported:
+    """OCPP 2.1 part 2 section I: what the station reckons by its tariff; the larger, taxed total where it says both."""
+    body: dict[str, Any] = frames.clean(details)
+    sums = _object(body.get("totalCost"))
+    total = _object(sums.get("total"))
+    amount = number(total.get("inclTax", total.get("exclTax")))
+    return CostReported(
+        station=context.station,
+        at=moment(request.timestamp, context.received_at),
+        received_at=context.received_at,
+        transaction_id=request.transaction_info.transaction_id,
+        total="" if amount is None or body.get("failureToCalculate") else str(amount),
+        currency=str(sums.get("currency", ""))[:3],
+        evse=None if request.evse is None else request.evse.id,
+        body=body,
+    )
 
 
 def _token_of(request: TransactionEvent) -> str:
@@ -226,7 +272,12 @@ def _updated(request: TransactionEvent, context: Context) -> TransactionUpdated:
         seq_no=request.seq_no,
         token=_token_of(request),
         offline=request.offline,
+        operation_mode=request.transaction_info.operation_mode,
     )
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _charging_state(info: TransactionInfo, context: Context) -> ConnectorStatus | None:
@@ -277,30 +328,29 @@ def _meter_values(request: MeterValues, context: Context) -> list[AnyEvent]:
     return [_sample(reading, request.evse_id, "", False, context) for reading in found]
 
 
-_KEPT = (  # their answers are empty in the specification
-    "ClearedChargingLimit",
-    "FirmwareStatusNotification",
-    "LogStatusNotification",
-    "NotifyChargingLimit",
-    "NotifyCustomerInformation",
-    "NotifyDisplayMessages",
-    "NotifyMonitoringReport",
-    "PublishFirmwareStatusNotification",
-    "ReportChargingProfiles",
-    "ReservationStatusUpdate",
-)
-
 ACTIONS: dict[str, Action] = {
     "Authorize": Action(Authorize, _authorize, _authorize_reply),
     "BootNotification": Action(BootNotification, _boot, v16.boot_reply),
     "DataTransfer": Action(v16.DataTransfer, v16.data_transfer, v16.data_transfer_reply),
     "Heartbeat": Action(v16.Heartbeat, v16.heartbeat, v16.heartbeat_reply, is_checked=False),
     "MeterValues": Action(MeterValues, _meter_values, is_checked=False),
-    "NotifyEvent": Action(NotifyEvent, notify_event),
-    "NotifyReport": Action(NotifyReport, notify_report),
-    "SecurityEventNotification": Action(v16.SecurityEventNotification, v16.security_event),
     "StatusNotification": Action(StatusNotification, _status),
     "TransactionEvent": Action(TransactionEvent, _transaction_event, _transaction_reply, is_checked=False),
-    **{name: kept(name) for name in _KEPT},
+    **charging.ACTIONS_2,
+    **device_model.ACTIONS_2,
+    **display.ACTIONS_2,
+    **monitoring.ACTIONS_2,
+    **progress.ACTIONS_2,
+    **reservation.ACTIONS_2,
+    **security_messages.ACTIONS_2,
 }
-VERSION = Version(PROTOCOL, ACTIONS, fallback=v16.VERSION)
+ANSWERS: dict[str, AnswerEvents] = {
+    **charging.ANSWERS_2,
+    **configuration.ANSWERS_2,
+    **display.ANSWERS_2,
+    **monitoring.ANSWERS_2,
+    **progress.ANSWERS_2,
+    **reservation.ANSWERS_2,
+    **security_messages.ANSWERS_2,
+}
+VERSION = Version(PROTOCOL, ACTIONS, ANSWERS, fallback=v16.VERSION)

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from bridge.access import Decision
-from bridge.events import AnyEvent, MessageReceived
-from bridge.ocpp import frames
+from bridge.events import AnyEvent
 from bridge.session import Session
 
 
@@ -69,16 +68,7 @@ class Version(NamedTuple):
     actions: Mapping[str, Action]
     answers: Mapping[str, AnswerEvents] = {}
     fallback: Version | None = None
-
-
-def kept(action: str) -> Action:
-    """An action that is answered with an empty payload and kept whole."""
-
-    def events(payload: dict[str, Any], context: Context) -> list[AnyEvent]:
-        at, payload = context.received_at, frames.clean(payload)
-        return [MessageReceived(station=context.station, at=at, received_at=at, action=action, payload=payload)]
-
-    return Action(dict[str, Any], events)
+    sends: frozenset[str] = frozenset()  # actions that come as a SEND, which is never answered (2.1)
 
 
 def utc_text(moment: datetime) -> str:

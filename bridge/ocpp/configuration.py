@@ -66,9 +66,13 @@ def _key(name: str, value: str | None, mutability: str, **more: Any) -> Detail:
 
 
 def _changed(asked: Mapping[str, Any], answer: Mapping[str, Any], context: Context) -> list[AnyEvent]:
-    needs_reboot = answer["status"] == "RebootRequired"
-    new = _key(asked["key"], asked["value"], "ReadWrite", rebootRequired=needs_reboot)
+    new = _key(asked["key"], asked["value"], "ReadWrite", **_if_reboot(answer["status"]))
     return [reported(context, DetailKind.VARIABLE, [new], is_partial=True)]
+
+
+def _if_reboot(status: str) -> dict[str, bool]:
+    """The new value stands only after a reset."""
+    return {"rebootRequired": True} if status == "RebootRequired" else {}
 
 
 def _got(asked: Mapping[str, Any], answer: Mapping[str, Any], context: Context) -> list[AnyEvent]:
@@ -85,7 +89,7 @@ def _set(asked: Mapping[str, Any], answer: Mapping[str, Any], context: Context) 
     for one in taken(asked, Variables).set_variable_data:
         said = status.get((one.component, one.variable, one.attribute_type))
         if said in ("Accepted", "RebootRequired"):
-            found.append(one.detail(value=one.attribute_value or "", rebootRequired=said == "RebootRequired"))
+            found.append(one.detail(value=one.attribute_value or "", **_if_reboot(said)))
     return [reported(context, DetailKind.VARIABLE, found, is_partial=True)] if found else []
 
 

@@ -29,14 +29,12 @@ _HARMLESS = frozenset((
     "StopTransaction", "TransactionEvent", "NotifyPeriodicEventStream",
 ))  # fmt: skip
 _SPLIT = _WORDS.replace("key", r"[_\-. ]?key").replace("token", r"[_\-. ]?token")
-_IN_TEXT = re.compile(rf"((?:{_SPLIT})[\w-]*[\"']?\s*[:=]\s*[\"']?)[^\"'&;,\s}}]+", re.IGNORECASE)
+# all lengths are bounded: a hostile text must not make the search slow
+_IN_TEXT = re.compile(rf"((?:{_SPLIT})[\w-]{{0,40}}[\"']?\s{{0,5}}[:=]\s{{0,5}}[\"']?)[^\"'&;,\s}}]+", re.IGNORECASE)
 _USER_PART = re.compile(r"(?<=://)[^/@\s\"]+(?=@)")
 _HINT = re.compile(rb"key|passw|pwd|passphrase|secret|pin|psk|token|@|\\u", re.IGNORECASE)
-_RAW_VALUE = re.compile(
-    rb'("(?:value|attributeValue|actualValue|[^"]*(?:passw|pwd|secret|pin|psk|key|token)[^"]*)"\s*:\s*")'
-    rb'(?:[^"\\]|\\.)*+',
-    re.IGNORECASE,
-)
+_RAW_NAME = rf'"(?:value|attributeValue|actualValue|[^"]{{0,60}}(?:{_SPLIT})[^"]{{0,60}})"'
+_RAW_VALUE = re.compile(rf'({_RAW_NAME}\s{{0,5}}:\s{{0,5}}")(?:[^"\\]|\\.)*+'.encode(), re.IGNORECASE)
 
 
 def is_secret(name: str) -> bool:
@@ -51,8 +49,13 @@ def masked(action: str, raw: bytes) -> bytes:
     tree = None if frames.is_deep(raw) else frames.loose(raw)
     if tree is None:  # no JSON: whatever stands behind such a name goes
         return _RAW_VALUE.sub(rb"\1" + HIDDEN.encode(), raw)
-    shown = hidden(tree)
-    return raw if shown == tree else msgspec.json.encode(shown)
+    safe = hidden(tree)
+    return raw if safe == tree else msgspec.json.encode(safe)
+
+
+def shown(action: str, tree: Any) -> Any:
+    """A payload as it may be quoted in what is told about it."""
+    return tree if action in _HARMLESS else hidden(tree)
 
 
 def hidden(tree: Any, parent: str = "", is_named: bool = False) -> Any:

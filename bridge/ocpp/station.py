@@ -217,7 +217,8 @@ class Talk:
     def _oddities(self, protocol: str, name: str, payload: msgspec.Raw) -> list[str]:
         if frames.is_deep(payload):
             raise _Wrong(ErrorCode.FORMAT, f"nested deeper than {frames.MAX_DEPTH} levels")
-        return [found.detail for found in schemas.violations(protocol, name, frames.loose(bytes(payload)))]
+        said = masking.shown(name, frames.loose(bytes(payload)))
+        return [found.detail for found in schemas.violations(protocol, name, said)]
 
     def _read_odd(self, name: str, payload: msgspec.Raw, notes: list[str]) -> tuple[Action, Any, list[str]]:
         tree = _tree(payload)
@@ -292,7 +293,8 @@ class Talk:
         """A CALLRESULTERROR for an answer that lacks what we asked for (2.1 part 4 section 4.2.4)."""
         if isinstance(frame, Error):
             return b""
-        found = schemas.violations(self.version.protocol, waiting.action, dict(outcome.payload), is_response=True)
+        said = masking.hidden(dict(outcome.payload))
+        found = schemas.violations(self.version.protocol, waiting.action, said, is_response=True)
         for code, violation in ((frames.error_of(violation.keyword), violation) for violation in found):
             if code in _NEEDED:
                 return frames.result_error(frame.id, code.value, violation.detail)
@@ -339,7 +341,8 @@ class Talk:
         )
         reply = b"" if frame.id == "" else frames.error(frame.id, code, frame.detail)
         _errors.labels(protocol, code).inc()
-        seq = self._keep(raw, frame.action, self._intake.handle(event), received_at, reply)
+        shown = masking.masked("", raw)  # it may be anything, whatever action it names
+        seq = self._keep(shown, frame.action, self._intake.handle(event), received_at, reply)
         return Reply(seq, reply)
 
     def _news(self, action: str, notes: list[str], received_at: datetime) -> list[AnyEvent]:
@@ -376,7 +379,7 @@ def _tree(payload: msgspec.Raw) -> Any:
 
 
 def _mended(protocol: str, name: str, action: Action, tree: dict[str, Any]) -> tuple[Any, list[str]]:
-    found = schemas.violations(protocol, name, tree)
+    found = schemas.violations(protocol, name, masking.shown(name, tree))
     try:
         request = msgspec.convert(schemas.mended(protocol, name, tree), action.request, strict=False)
     except BROKEN as error:

@@ -106,7 +106,7 @@ STATION = (
     Field("site", _or_null(_TEXT), "Id of its site."),
     Field("site_name", _or_null(_TEXT), "Name of its site."),
     Field("is_approved", _or_null(_BOOLEAN), "A person's word; null while nobody has decided."),
-    Field("protocol", _or_null(_TEXT), "ocpp1.6, ocpp2.0.1, mqtt/goe ..."),
+    Field("protocol", _or_null(_TEXT), "ocpp1.6, ocpp2.0.1, ocpp2.1, mqtt/goe ..."),
     Field("vendor", _or_null(_TEXT), "As the station said."),
     Field("model", _or_null(_TEXT), "As the station said."),
     Field("serial", _or_null(_TEXT), "As the station said."),

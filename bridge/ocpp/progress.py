@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import field
 
+from bridge.compose import veiled
 from bridge.events import AnyEvent, DetailKind
 from bridge.ocpp.details import body_of, detail, gone, reported, when_accepted
 from bridge.ocpp.versions import Action, AnswerEvents, Context, Payload
@@ -40,7 +41,8 @@ def asked(kind: DetailKind, key: str = "asked") -> AnswerEvents:
     """Our request, and what the station said to it: the name of the file, or that an older one was stopped."""
 
     def read(request: Mapping[str, Any], answer: Mapping[str, Any], context: Context) -> list[AnyEvent]:
-        body = {**request, **{name: value for name, value in answer.items() if value not in (None, "")}}
+        said = {name: value for name, value in answer.items() if value not in (None, "")}
+        body = veiled("", request, with_addresses=True) | said  # an address may be the leave to write there
         request_id = request.get("requestId")
         return [reported(context, kind, [detail(key, body)], request_id=request_id)]
 

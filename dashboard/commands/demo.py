@@ -293,7 +293,7 @@ def _welcome(facts: Mapping[str, object], fleet: Fleet) -> str:
     {facts["login_link"]}
 
   Later:            {facts["address"]}   user {facts["user"]}, password {facts["password"]}
-  Your own charger: {facts["ocpp"]}   (OCPP 1.6J or 2.0.1)
+  Your own charger: {facts["ocpp"]}   (OCPP 1.6J, 2.0.1 or 2.1)
   Logs and data:    {facts["folder"]}
 
   Ctrl-C stops everything.

@@ -1,0 +1,123 @@
+"""The tables of docs/ocpp.md, made by saying every message of ``ocpp_samples`` to the server's own code:
+``python tests/ocpp_table.py`` writes them anew; ``test_ocpp_table.py`` keeps the page true."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+
+from ocpp_samples import FROM, NOW, TO  # noqa: E402
+from ocpp_world import Desk, desk  # noqa: E402
+
+from bridge import schemas  # noqa: E402
+from bridge.access import Entry  # noqa: E402
+from bridge.events import AnyEvent, CommandAnswered, DetailsReported  # noqa: E402
+from bridge.ocpp.commands import Waiting  # noqa: E402
+from bridge.ocpp.server import VERSIONS  # noqa: E402
+from bridge.ocpp.versions import Version  # noqa: E402
+
+PAGE = ROOT / "docs" / "ocpp.md"
+OLDEST_FIRST = tuple(reversed(VERSIONS))
+_COLUMNS = " | ".join(version.protocol.removeprefix("ocpp") for version in OLDEST_FIRST)
+_RULE = "| --- |" + " :-: |" * len(OLDEST_FIRST) + " --- | --- |"
+HEAD_FROM = f"| message of a charger | {_COLUMNS} | becomes | is answered |\n{_RULE}"
+HEAD_TO = f"| call of ours | {_COLUMNS} | the records learn | the answer says |\n{_RULE}"
+
+
+def became(events: Iterable[AnyEvent]) -> Iterator[str]:
+    """In words, each once."""
+    for event in events:
+        if not isinstance(event, DetailsReported):
+            yield f"event {type(event).__name__}"
+        else:
+            yield f"record `{event.kind}`{' removed' if event.is_gone else ''}"
+
+
+def answered(answer: Any) -> str:
+    """The CALLRESULT's fields; those that decide with what they say."""
+    if answer is None:
+        return "never: it is a SEND"
+    if not answer:
+        return "empty"
+    return ", ".join(f"{key} {value}" if key == "status" else key for key, value in answer.items())
+
+
+def rows_from(versions: Iterable[Version] = OLDEST_FIRST) -> Iterator[str]:
+    """One row for every message that a charger sends in any version, by name."""
+    told: dict[str, dict[str, tuple[list[str], list[str]]]] = {}
+    for version in versions:
+        for action in schemas.calls_from_station(version.protocol):
+            told.setdefault(action, {})[version.protocol] = _said(version, action)
+    return _rows(told)
+
+
+def rows_to(versions: Iterable[Version] = OLDEST_FIRST) -> Iterator[str]:
+    """One row for every call that we send in any version, by name."""
+    told: dict[str, dict[str, tuple[list[str], list[str]]]] = {}
+    for version in versions:
+        with TemporaryDirectory() as folder, desk(Path(folder), version) as there:
+            for action in schemas.calls_to_station(version.protocol):
+                told.setdefault(action, {})[version.protocol] = list(_asked(there, action)), [_status(version, action)]
+    return _rows(told)
+
+
+def _said(version: Version, action: str) -> tuple[list[str], list[str]]:
+    """With and without a signer of certificates, as somebody known and as somebody who waits for approval."""
+    payload, events, answers = FROM[version.protocol][action].payload, [], []
+    for has_signer in (False, True):
+        with TemporaryDirectory() as folder, desk(Path(folder), version) as there:
+            there.talk._has_signer = has_signer
+            frame = [6 if action in version.sends else 2, "1", action, payload]
+            answer = there.send(json.dumps(frame), NOW)
+            events += list(became(there.events))
+            answers.append(answered(None if answer is None else answer[2]))
+    if action == "BootNotification":
+        with TemporaryDirectory() as folder, desk(Path(folder), version, entry=Entry.HELD) as there:
+            answers.append(answered(there.say(action, payload, NOW)))
+    return events, answers
+
+
+def _asked(there: Desk, action: str) -> Iterator[str]:
+    asked = TO[there.talk.version.protocol][action]
+    there.calls._waiting = Waiting("w", action, asked.payload, Future())  # type: ignore[arg-type]
+    there.send(json.dumps([3, "w", asked.answer]), NOW)
+    return became(event for event in there.events if not isinstance(event, CommandAnswered))
+
+
+def _status(version: Version, action: str) -> str:
+    """What the answer says of itself, by its schema."""
+    answer = schemas.schema(version.protocol, action, is_response=True)
+    fields = [field for field in answer.get("properties", {}) if field not in ("customData", "statusInfo")]
+    return ", ".join(fields) or "empty"
+
+
+def _rows(told: Mapping[str, Mapping[str, tuple[list[str], list[str]]]]) -> Iterator[str]:
+    for action in sorted(told):
+        by_version = told[action]
+        marks = " | ".join("yes" if version.protocol in by_version else "" for version in OLDEST_FIRST)
+        events = dict.fromkeys(event for found, _ in by_version.values() for event in found)
+        answers = dict.fromkeys(answer for _, found in by_version.values() for answer in found)
+        yield f"| {action} | {marks} | {', '.join(events)} | {'; '.join(answers)} |"
+
+
+def rewritten(page: str) -> str:
+    """The page with both tables made anew."""
+    for head, rows in ((HEAD_FROM, rows_from()), (HEAD_TO, rows_to())):
+        before, found, tail = page.partition(head)
+        if not found:
+            raise SystemExit(f"{PAGE} has no table that begins with: {head}")
+        page = "\n".join([before + head, *rows]) + tail[tail.index("\n\n") :]
+    return page
+
+
+if __name__ == "__main__":
+    PAGE.write_text(rewritten(PAGE.read_text()))

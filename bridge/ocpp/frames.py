@@ -43,6 +43,7 @@ class ErrorCode(StrEnum):
     TYPE = "TypeConstraintViolation"
 
 
+NEEDED = (ErrorCode.OCCURRENCE, ErrorCode.TYPE)  # of what breaks a schema, that which we cannot do without
 _OF_KEYWORD = {
     "type": ErrorCode.TYPE,
     "required": ErrorCode.OCCURRENCE,

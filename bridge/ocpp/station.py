@@ -20,8 +20,8 @@ from bridge.command_bus import CommandOutcome
 from bridge.events import AnswerRefused, AnyEvent, CommandAnswered, FrameMended, FrameRefused
 from bridge.intake import Frame, Intake, Outcome
 from bridge.journal import JournalError
-from bridge.ocpp import frames, masking
-from bridge.ocpp.commands import CallOutcome, Calls, Waiting
+from bridge.ocpp import answers, frames, masking
+from bridge.ocpp.commands import Calls
 from bridge.ocpp.frames import BROKEN, Call, Error, ErrorCode, Result, ResultError, Send, Unreadable
 from bridge.ocpp.traits import TELLING
 from bridge.ocpp.versions import Action, Context, Version
@@ -37,7 +37,6 @@ _BOOT = "BootNotification"
 _BOOTLESS_AFTER = timedelta(seconds=10)  # some never boot again after a reconnect (field quirk 15)
 _MAX_NOTES = 100
 _NOTHING: frozenset[tuple[str, str]] = frozenset()
-_NEEDED = (ErrorCode.OCCURRENCE, ErrorCode.TYPE)  # what we cannot do without
 _REGISTRATION = {Entry.ACCEPTED: "Accepted", Entry.HELD: "Pending"}
 
 
@@ -267,7 +266,7 @@ class Talk:
 
     def _answered(self, frame: Result | Error, raw: bytes, received_at: datetime) -> Reply:
         waiting = self._calls.match(frame.id)
-        outcome = _outcome(frame)
+        outcome = answers.outcome_of(frame)
         status = outcome.code or str(outcome.payload.get("status", "Answered"))[:64]
         detail = outcome.detail
         if waiting is None:
@@ -282,23 +281,15 @@ class Talk:
             detail=detail,
         )
         action = waiting.action if waiting else "answer"
-        told = self._told_by(waiting, outcome, received_at) if waiting else []
-        complaint = self._complaint(waiting, frame, outcome) if waiting and self.version.sends else b""
+        told: list[AnyEvent] = []
+        complaint = b""
+        if waiting is not None and outcome.outcome is CommandOutcome.ANSWERED:
+            told = answers.told_by(self.version, waiting, outcome.payload, self._context(received_at))
+            complaint = answers.complaint_about(self.version, waiting, outcome.payload)
         seq = self._keep(raw, action, self._intake.handle(event, *told), received_at, complaint)
         if waiting is not None:
             waiting.answer.set_result(outcome)
         return Reply(seq, complaint)
-
-    def _complaint(self, waiting: Waiting, frame: Result | Error, outcome: CallOutcome) -> bytes:
-        """A CALLRESULTERROR for an answer that lacks what we asked for (2.1 part 4 section 4.2.4)."""
-        if isinstance(frame, Error):
-            return b""
-        said = masking.hidden(dict(outcome.payload))
-        found = schemas.violations(self.version.protocol, waiting.action, said, is_response=True)
-        for code, violation in ((frames.error_of(violation.keyword), violation) for violation in found):
-            if code in _NEEDED:
-                return frames.result_error(frame.id, code.value, violation.detail)
-        return b""
 
     def _answer_refused(self, frame: ResultError, raw: bytes, received_at: datetime) -> Reply:
         """Kept and not answered, in any version: an error is never answered with another."""
@@ -311,16 +302,6 @@ class Talk:
             detail=frame.description[:255],
         )
         return Reply(self._keep(raw, "answer", self._intake.handle(event), received_at))
-
-    def _told_by(self, waiting: Waiting, outcome: CallOutcome, received_at: datetime) -> list[AnyEvent]:
-        reader = self.version.answers.get(waiting.action)
-        if reader is None or outcome.outcome is not CommandOutcome.ANSWERED:
-            return []
-        try:
-            return reader(waiting.payload, outcome.payload, self._context(received_at))
-        except (ArithmeticError, AttributeError, LookupError, TypeError, *BROKEN):  # outside its schema: tells no more
-            _log.warning("an answer that tells nothing", station=self.station, action=waiting.action)
-            return []
 
     # what cannot be taken
 
@@ -391,14 +372,5 @@ def _mended(protocol: str, name: str, action: Action, tree: dict[str, Any]) -> t
 
 def _most_telling(found: list[schemas.Violation]) -> _Wrong:
     """What is missing or of the wrong type stands in our way; the rest we would have taken."""
-    told = next((violation for violation in found if frames.error_of(violation.keyword) in _NEEDED), found[0])
+    told = next((violation for violation in found if frames.error_of(violation.keyword) in frames.NEEDED), found[0])
     return _Wrong(frames.error_of(told.keyword), told.detail)
-
-
-def _outcome(frame: Result | Error) -> CallOutcome:
-    if isinstance(frame, Error):
-        code = frame.code[:64] or "GenericError"
-        return CallOutcome(CommandOutcome.REFUSED, code=code, detail=f"{code}: {frame.description[:255]}")
-    payload = None if frames.is_deep(frame.payload) else frames.loose(bytes(frame.payload))
-    said = payload if isinstance(payload, dict) else {}  # null says as much as absence (field quirk 20)
-    return CallOutcome(CommandOutcome.ANSWERED, {key: value for key, value in said.items() if value is not None})

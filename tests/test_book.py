@@ -279,7 +279,7 @@ def test_a_reading_is_late_by_its_age_or_its_own_word(late_s: float, offline: bo
 
 @pytest.mark.parametrize("status_first", [True, False])
 def test_a_fault_of_ocpp_2_has_its_cause_whichever_message_comes_first(scene: Scene, status_first: bool) -> None:
-    said = {"component": "RCD/main@1.1", "variable": "Problem", "value": "true", "evse": 1}
+    said = {"component": "RCD/main@1:1", "variable": "Problem", "value": "true", "evse": 1}
     words = {"tech_code": "E-041", "tech_info": "RCD tripped"}
     steps = [
         lambda: scene.status(ConnectorStatus.FAULTED, 1, error_code=""),

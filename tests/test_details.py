@@ -150,11 +150,11 @@ def known(records: Records) -> dict[tuple[int, int], tuple[str, int | None]]:
 def test_a_device_model_fills_in_what_nobody_has_said(records: Records) -> None:
     records.rate_connector("CP", 1, 1, "CHAdeMO", None)
     Details(records).take([
-        variable("Connector@1.1", "ConnectorType", "cCCS2"),
-        variable("Connector@1.2", "ConnectorType", "cCCS2"),
+        variable("Connector@1:1", "ConnectorType", "cCCS2"),
+        variable("Connector@1:2", "ConnectorType", "cCCS2"),
         variable("EVSE@1", "Power", "0", maxLimit=150, unit="kW"),
         variable("EVSE@2", "AvailabilityState", "Available"),
-        variable("Connector@3.1", "ConnectorType", "Undetermined"),
+        variable("Connector@3:1", "ConnectorType", "Undetermined"),
         variable("ClockCtrlr", "DateTime", "now"),
     ])  # fmt: skip
     assert known(records) == {
@@ -165,7 +165,7 @@ def test_a_device_model_fills_in_what_nobody_has_said(records: Records) -> None:
 def test_a_person_s_word_stands_over_what_is_learned_again(records: Records) -> None:
     records.rate_connector("CP", 1, 1, "Type2", 11_000)
     Details(records).take([variable("EVSE@1", "Power", maxLimit=22_000, unit="W")])
-    Details(records).take([variable("Connector@1.1", "ConnectorType", "sType3")])
+    Details(records).take([variable("Connector@1:1", "ConnectorType", "sType3")])
     assert known(records) == {(1, 1): ("Type2", 11_000)}
 
 
@@ -180,7 +180,7 @@ def test_a_number_of_connectors_that_cannot_be_teaches_nothing(records: Records,
     assert known(records) == {}
 
 
-@pytest.mark.parametrize("component", ["EVSE@0", "EVSE@999", "EVSE@1.99", "EVSE", "EVSE@x", "@1", "Connector@-1.1", ""])
+@pytest.mark.parametrize("component", ["EVSE@0", "EVSE@999", "EVSE@1:99", "EVSE", "EVSE@x", "@1", "Connector@-1:1", ""])
 def test_a_place_that_cannot_be_teaches_nothing(records: Records, component: str) -> None:
     Details(records).take([variable(component, "Power", maxLimit=5, unit="W")])
     assert known(records) == {}

@@ -38,7 +38,6 @@ from bridge.events import (
     DetailKind,
     DetailsReported,
     DeviceEventNotified,
-    MessageReceived,
     SecurityEventNotified,
     StationBooted,
 )
@@ -87,8 +86,8 @@ async def told_the_rest(house: World) -> None:
     assert (security.kind, security.tech_info) == ("StartupOfTheDevice", "cold")
     (transfer,) = await events(house, DataTransferred)
     assert (transfer.vendor_id, transfer.message_id, transfer.data) == ("com.example", "tilt", '{"angle":3}')
-    kept = {event.action for event in await events(house, MessageReceived)}
-    assert {"FirmwareStatusNotification", "LogStatusNotification"} <= kept
+    kept = {event.kind for event in await events(house, DetailsReported)}
+    assert {DetailKind.FIRMWARE, DetailKind.LOG} <= kept
     assert [event.tech_code for event in await events(house, DeviceEventNotified)] in ([], ["E17"])
 
 
@@ -229,7 +228,7 @@ def test_a_report_comes_whole(charger_program: Program, protocol: str, tmp_path:
         assert [(body["component"], body["variable"], body["attribute"], body["value"]) for body in bodies] == [
             ("OCPPCommCtrlr", "HeartbeatInterval", "Actual", "300"),
             ("EVSE@1", "Power", "Actual", "22000"),
-            ("Connector@1", "ConnectorType", "Actual", "cType2"),
+            ("Connector@1:1", "ConnectorType", "Actual", "cType2"),
         ]
 
     play(tmp_path, scene)

@@ -69,11 +69,11 @@ class NotifyReport(Payload, frozen=True):
 
 
 def full_name(named: Named) -> str:
-    """A component or variable with its instance, EVSE and connector: ``CPPWMController/left@1``, ``Connector@1.2``."""
+    """A component or variable with its instance, EVSE and connector: ``CPPWMController/left@1``, ``Connector@1:2``."""
     name = f"{named.name}/{named.instance}" if named.instance else named.name
     if named.evse is None:
         return name
-    return f"{name}@{named.evse.id}.{named.evse.connector_id}" if named.evse.connector_id else f"{name}@{named.evse.id}"
+    return f"{name}@{named.evse.id}:{named.evse.connector_id}" if named.evse.connector_id else f"{name}@{named.evse.id}"
 
 
 def _notify_event(request: NotifyEvent, context: Context) -> list[AnyEvent]:

@@ -20,7 +20,7 @@ from bridge.stores.tables import connectors
 _MAX_EVSES = 100  # of one station; what says more is mistaken
 _MAX_CONNECTORS = 20  # of one EVSE
 _MAX_POWER_W = 10_000_000
-_PLACE = re.compile(r"(EVSE|Connector)(?:/[^@]*)?@(\d{1,3})(?:\.(\d{1,3}))?")
+_PLACE = re.compile(r"(EVSE|Connector)(?:/[^@]*)?@(\d{1,3})(?::(\d{1,3}))?")
 _TYPES = {
     "cCCS1": "CCS1", "cCCS2": "CCS2", "cChaoJi": "ChaoJi", "cG105": "CHAdeMO", "cGBT": "GB/T", "cMCS": "MCS",
     "cNACS": "NACS", "cTesla": "Tesla", "cType1": "Type1", "cType2": "Type2", "cUltraChaoJi": "ChaoJi",

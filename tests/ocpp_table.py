@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -51,39 +53,49 @@ def answered(answer: Any) -> str:
     return ", ".join(f"{key} {value}" if key == "status" else key for key, value in answer.items())
 
 
-def rows_from(versions: Iterable[Version] = OLDEST_FIRST) -> Iterator[str]:
-    """One row for every message that a charger sends in any version, by name."""
-    told: dict[str, dict[str, tuple[list[str], list[str]]]] = {}
-    for version in versions:
-        for action in schemas.calls_from_station(version.protocol):
-            told.setdefault(action, {})[version.protocol] = _said(version, action)
-    return _rows(told)
+Told = dict[str, dict[str, tuple[list[str], list[str]]]]  # action -> protocol -> what becomes of it, the answers
 
 
-def rows_to(versions: Iterable[Version] = OLDEST_FIRST) -> Iterator[str]:
+@cache
+def rows_from() -> tuple[str, ...]:
+    """One row for every message that a charger sends in any version, by name. Said with and without a signer of
+    certificates, and by somebody who waits for approval."""
+    told: Told = {}
+    for version in OLDEST_FIRST:
+        for has_signer in (False, True):
+            with _desk(version) as there:
+                there.talk._has_signer = has_signer
+                for action in sorted(schemas.calls_from_station(version.protocol)):
+                    found = told.setdefault(action, {}).setdefault(version.protocol, ([], []))
+                    _say(there, action, *found)
+        with _desk(version, entry=Entry.HELD) as waiting:
+            _say(waiting, "BootNotification", *told["BootNotification"][version.protocol])
+    return tuple(_rows(told))
+
+
+@cache
+def rows_to() -> tuple[str, ...]:
     """One row for every call that we send in any version, by name."""
-    told: dict[str, dict[str, tuple[list[str], list[str]]]] = {}
-    for version in versions:
-        with TemporaryDirectory() as folder, desk(Path(folder), version) as there:
-            for action in schemas.calls_to_station(version.protocol):
+    told: Told = {}
+    for version in OLDEST_FIRST:
+        with _desk(version) as there:
+            for action in sorted(schemas.calls_to_station(version.protocol)):
                 told.setdefault(action, {})[version.protocol] = list(_asked(there, action)), [_status(version, action)]
-    return _rows(told)
+    return tuple(_rows(told))
 
 
-def _said(version: Version, action: str) -> tuple[list[str], list[str]]:
-    """With and without a signer of certificates, as somebody known and as somebody who waits for approval."""
-    payload, events, answers = FROM[version.protocol][action].payload, [], []
-    for has_signer in (False, True):
-        with TemporaryDirectory() as folder, desk(Path(folder), version) as there:
-            there.talk._has_signer = has_signer
-            frame = [6 if action in version.sends else 2, "1", action, payload]
-            answer = there.send(json.dumps(frame), NOW)
-            events += list(became(there.events))
-            answers.append(answered(None if answer is None else answer[2]))
-    if action == "BootNotification":
-        with TemporaryDirectory() as folder, desk(Path(folder), version, entry=Entry.HELD) as there:
-            answers.append(answered(there.say(action, payload, NOW)))
-    return events, answers
+@contextmanager
+def _desk(version: Version, **options: Any) -> Iterator[Desk]:
+    with TemporaryDirectory() as folder, desk(Path(folder), version, **options) as there:
+        yield there
+
+
+def _say(there: Desk, action: str, events: list[str], answers: list[str]) -> None:
+    version = there.talk.version
+    frame = [6 if action in version.sends else 2, "1", action, FROM[version.protocol][action].payload]
+    answer = there.send(json.dumps(frame), NOW)
+    events += became(there.events)
+    answers.append(answered(None if answer is None else answer[2]))
 
 
 def _asked(there: Desk, action: str) -> Iterator[str]:
@@ -100,7 +112,7 @@ def _status(version: Version, action: str) -> str:
     return ", ".join(fields) or "empty"
 
 
-def _rows(told: Mapping[str, Mapping[str, tuple[list[str], list[str]]]]) -> Iterator[str]:
+def _rows(told: Told) -> Iterator[str]:
     for action in sorted(told):
         by_version = told[action]
         marks = " | ".join("yes" if version.protocol in by_version else "" for version in OLDEST_FIRST)

@@ -21,12 +21,16 @@ from bridge.events import (
     CertificateRequested,
     CommandAnswered,
     CostReported,
+    DetailKind,
     DetailsReported,
     FrameRefused,
     StreamReported,
 )
 from bridge.ocpp.commands import Waiting
 from bridge.ocpp.server import VERSIONS
+from bridge.projections import DetailsProjection
+from bridge.stores.details import Details
+from bridge.stores.records import Records
 
 BY_PROTOCOL = {version.protocol: version for version in VERSIONS}
 SENDS = {"NotifyPeriodicEventStream"}
@@ -239,3 +243,25 @@ def test_21_on_a_real_socket_from_boot_to_stream(tmp_path: Path) -> None:
             assert (await calling).payload == asked.answer
 
     asyncio.run(asyncio.wait_for(run(), 20))
+
+
+# into the records
+
+
+def test_what_a_charger_tells_arrives_in_the_records(tmp_path: Path, records: Records) -> None:
+    said = FROM["ocpp2.1"]["NotifyCustomerInformation"].payload
+    with desk(tmp_path, BY_PROTOCOL["ocpp2.1"]) as there:
+        there.say("NotifyReport", FROM["ocpp2.1"]["NotifyReport"].payload)
+        for seq_no, text in enumerate(("The ", "whole ", "text")):
+            there.say("NotifyCustomerInformation", said | {"seqNo": seq_no, "data": text, "tbc": seq_no < 2})
+        there.say("NotifyChargingLimit", FROM["ocpp2.1"]["NotifyChargingLimit"].payload)
+        there.say("ClearedChargingLimit", {"chargingLimitSource": "EMS", "evseId": 1})
+        details, journal = Details(records), there.intake.journal
+        projection, cursor = DetailsProjection(journal, details), 0
+        while cursor < journal.head:
+            cursor = projection.advance(cursor)
+    assert {row.kind: row.body.get("text", row.body.get("maxLimit")) for row in details.of_station("CP")} == {
+        DetailKind.CUSTOMER: "The whole text",
+        DetailKind.VARIABLE: 22000,
+    }
+    assert [(row.evse, row.rated_power_w) for row in records.connectors("CP")] == [(1, 22_000)]

@@ -82,8 +82,14 @@ def _needs(request: NotifyEVChargingNeeds, context: Context) -> list[AnyEvent]:
 
 
 def _needs_reply(request: Any, events: tuple[AnyEvent, ...], context: Context) -> Mapping[str, Any]:
-    """Section K15: the needs are taken; whether a profile for them follows is not said by this."""
-    return {"status": "Accepted"}
+    """Section K15: Accepted would promise a profile within moments, and the station would wait for it. Nothing here
+    computes one by itself; the car charges at once by the profiles that are set."""
+    return {"status": "Rejected"}
+
+
+def _needs_reply_21(request: Any, events: tuple[AnyEvent, ...], context: Context) -> Mapping[str, Any]:
+    """2.1 has a word for it."""
+    return {"status": "NoChargingProfile"}
 
 
 def _ev_schedule(request: NotifyEVChargingSchedule, context: Context) -> list[AnyEvent]:
@@ -199,6 +205,7 @@ ACTIONS_2 = {
     "ReportChargingProfiles": Action(ReportChargingProfiles, _profiles),
 }
 ACTIONS_21 = {
+    "NotifyEVChargingNeeds": Action(NotifyEVChargingNeeds, _needs, _needs_reply_21),
     "NotifyPriorityCharging": Action(NotifyPriorityCharging, _priority),
     "PullDynamicScheduleUpdate": Action(PullDynamicScheduleUpdate, _pull, _pull_reply),
 }

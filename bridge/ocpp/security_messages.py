@@ -122,8 +122,8 @@ def _chain_reply(
 ) -> Mapping[str, Any]:
     """``nextUpdate`` is when it may ask again; it must be said even where nothing is known."""
     unknown = {"status": "Failed", "nextUpdate": utc_text(context.received_at)}
-    known = ("certificateHashData", "source")
-    return {"certificateStatus": [{k: item[k] for k in known if k in item} | unknown for item in _hashes(request)]}
+    asked = [(item["certificateHashData"], item.get("source", "OCSP")) for item in _hashes(request)]
+    return {"certificateStatus": [{"certificateHashData": data, "source": source} | unknown for data, source in asked]}
 
 
 # answers to our calls

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 Finding = tuple[str, str, dict[str, Any]]  # key, words, policy: a ``Trait``
 
 _REGISTER, _POWER = "energy_import_wh", "power_w"
-_PHASES = ("_l1", "_l2", "_l3")
+_L1, _L2, _L3 = "power_w_l1", "power_w_l2", "power_w_l3"
 _WINDOW_WH = 2_000  # whole kWh must show
 _WINDOWS = 2
-_GAP = timedelta(minutes=10)
+_GAP_S = 600.0
 _USUAL_W = (1_000.0, 1_000_000.0)
 _LOOKS = 5
 _LEAST_PHASE_W = 300.0
@@ -29,16 +29,17 @@ class MeterWatch:
         self._l1_looks = 0
 
     def look(self, at: datetime, values: dict[str, float]) -> list[Finding]:
-        found = self._phases(values)
+        found = self._phases(values) if _L2 in values else []
         register, power = values.get(_REGISTER), values.get(_POWER)
         if register is None or power is None:
             return found
-        of_phases = [values[_POWER + phase] for phase in _PHASES if _POWER + phase in values]
-        phase_sum = sum(of_phases) if len(of_phases) == len(_PHASES) else 0.0
-        if self._at is None or not timedelta() < at - self._at < _GAP or register < self._register:
+        has_phases = _L1 in values and _L2 in values and _L3 in values
+        phase_sum = values[_L1] + values[_L2] + values[_L3] if has_phases else 0.0
+        since_s = 0.0 if self._at is None else (at - self._at).total_seconds()
+        if not 0.0 < since_s < _GAP_S or register < self._register:
             self._gained = self._by_power = self._by_phases = self._hours = 0.0
         else:
-            hours = (at - self._at) / timedelta(hours=1)
+            hours = since_s / 3600
             self._hours += hours
             self._gained += register - self._register
             self._by_power += (power + self._power) / 2 * hours
@@ -57,7 +58,7 @@ class MeterWatch:
         return [finding] if finding is not None and self._verdicts >= _WINDOWS else []
 
     def _phases(self, values: dict[str, float]) -> list[Finding]:
-        powers = [values.get(_POWER + phase, 0.0) for phase in _PHASES]
+        powers = values.get(_L1, 0.0), values.get(_L2, 0.0), values.get(_L3, 0.0)
         self._l1_looks = self._l1_looks + 1 if is_first_the_total(*powers) else 0
         if self._l1_looks < _LOOKS:
             return []

@@ -2,7 +2,8 @@
 that restarts with every session, phases that say the total, a station that hears nothing or restarts all the time.
 
 Pure functions over what was seen, one ``Watch`` a station. A trait is told once, in words, with the policy that would
-put it right; it changes nothing by itself. Readings are looked at for a moment each minute: a habit shows itself again.
+put it right; it changes nothing by itself. Readings are looked at for a moment every two minutes: a habit shows itself
+again.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from bridge.ocpp.meter_traits import MeterWatch
 from bridge.session import Session
 
 TELLING = frozenset(("BootNotification", "StopTransaction", "TransactionEvent"))  # looked at whenever they come
-_PAUSE, _MOMENT = timedelta(seconds=58), timedelta(seconds=2)
+_PAUSE, _MOMENT = timedelta(seconds=118), timedelta(seconds=2)
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_METERS = 64
 _BOOTS, _BOOTS_WITHIN = 5, timedelta(minutes=30)
@@ -66,11 +67,9 @@ class Watch:
     def look(self, station: str, events: Iterable[AnyEvent], now: datetime, book: Book) -> list[AnyEvent]:
         """What has become plain by these events, each trait once."""
         is_due = now >= self.due
-        found: list[Trait | None] = []
-        if is_due:
-            found += self._pace(station, now, book)
+        found = self._pace(station, now, book) if is_due else []
         for event in events:
-            if type(event) is MeterSampled:
+            if isinstance(event, MeterSampled):
                 if is_due:
                     found += self._metered(event)
             elif isinstance(event, TransactionEnded):

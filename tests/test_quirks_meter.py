@@ -24,7 +24,8 @@ from quirks_world import (
 )
 
 from bridge.events import EnergySource, MeterSampled
-from bridge.ocpp import v16, v201
+from bridge.ocpp import v16, v21, v201
+from bridge.ocpp.versions import Version
 from bridge.session import SessionState
 
 
@@ -281,3 +282,28 @@ def test_quirk_73_ocmf_as_a_text_in_value_is_kept_whole(old: Desk) -> None:
     meter(old, -200, sample(record, format="SignedData"), sample("1600"), transaction=transaction)
     assert energies(old) == [600]
     assert sum(b"ab" * 32 in frame for frame in kept_frames(old)) == 2
+
+
+def test_quirk_29_units_that_are_wrong_are_put_right_once_a_person_says_so(tmp_path: Path) -> None:
+    with station(tmp_path / "16", energy_unit="kwh", power_unit="kw", edge_unit="kwh") as there:
+        transaction = start(there, meter="1.5")
+        said = "2.25", sample("11", POWER, unit="W"), sample("0.9", "Power.Factor")
+        meter(there, -300, *said, transaction=transaction)
+        assert (energies(there), power(there), values(there)["power_factor"]) == ([750], 11_000.0, 0.9)
+        reactive = sample("2", "Energy.Reactive.Import.Register", unit="varh")
+        meter(there, -200, reactive, transaction=transaction)
+        assert values(there) == {"energy_reactive_import_varh": 2_000.0}
+        stop(there, transaction, 3)
+        assert [(s.meter_stop_wh, s.energy_wh) for s in there.sessions] == [(3_000, 1_500)]
+
+
+@pytest.mark.parametrize("version", [v201.VERSION, v21.VERSION], ids=lambda version: version.protocol)
+def test_quirk_29_in_2x_the_unit_is_put_right_and_the_power_of_ten_stays(tmp_path: Path, version: Version) -> None:
+    with station(tmp_path, version=version, energy_unit="kwh") as there:
+        said = {"unit": "Wh", "multiplier": -1}, None
+        for seconds, (unit, value) in zip((-600, -300), zip(said, (15, 2.25), strict=True), strict=True):
+            one = {"value": value} | ({} if unit is None else {"unitOfMeasure": unit})
+            kind = "Started" if unit else "Updated"
+            event = transaction_event(kind, int(unit is None), seconds, evse={"id": 1})
+            there.say("TransactionEvent", event | {"meterValue": [{"timestamp": at(seconds), "sampledValue": [one]}]})
+        assert [(s.meter_start_wh, s.energy_wh) for s in there.sessions] == [(1_500, 750)]

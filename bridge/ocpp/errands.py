@@ -14,12 +14,15 @@ import structlog
 
 from bridge.events import AnyEvent
 from bridge.ocpp.commands import CallOutcome
+from bridge.policies import Policy
 
 _log = structlog.get_logger("ocpp")
 
 
 class Caller(Protocol):
-    """Whoever can call a station."""
+    """Whoever can call a station, and knows how it is treated."""
+
+    def policy_of(self, station: str) -> Policy: ...
 
     async def call(self, station: str, action: str, payload: dict[str, Any], timeout_s: float) -> CallOutcome: ...
 

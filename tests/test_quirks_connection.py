@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import re
 import ssl
 import subprocess
@@ -13,7 +14,21 @@ from typing import Any
 
 import pytest
 from ocpp_world import PEPPER, Charger, World, desk
-from quirks_world import BOOT_16, HEARTBEAT, NOW, STATUS, at, committed, journaled, play, station, traits, with_policy
+from quirks_world import (
+    BOOT_16,
+    HEARTBEAT,
+    NOW,
+    STATUS,
+    at,
+    committed,
+    entries,
+    journaled,
+    play,
+    station,
+    traits,
+    with_policy,
+)
+from test_ocpp_fuzz import hostile
 from test_ocpp_server import Deaf, basic, handshake
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -22,7 +37,8 @@ from websockets.typing import Subprotocol
 from bridge.access import Directory, StationEntry, key_hmac
 from bridge.command_bus import CommandOutcome
 from bridge.events import ConnectorStatus, FrameMended, StationDisconnected
-from bridge.ocpp import v16, v201
+from bridge.ocpp import v16, v21, v201
+from bridge.ocpp.versions import Version
 from bridge.ocpp.ways import Ways
 from bridge.policies import load_quirks
 from bridge.session import SessionState
@@ -329,3 +345,32 @@ def test_a_conversation_whose_station_nobody_has_spoken_of_is_left_as_it_is(tmp_
         before = there.talk.policy
         there.talk.learn_anew()
         assert there.talk.policy is before
+
+
+def test_a_persons_word_reaches_a_station_that_is_connected(tmp_path: Path) -> None:
+    async def scene(house: World) -> None:
+        async with house.charger("CP") as charger, house.charger("NEXT") as neighbour:
+            await charger.boot()
+            await neighbour.boot()
+            house.intake.directory = with_policy(register="session")
+            talks = [house.server.connections[name].talk for name in ("CP", "NEXT")]
+            await house.until(lambda: [t and t.policy.register for t in talks] == ["session", "lifetime"], "the word")
+
+    play(tmp_path, scene, ping_interval_s=0.2)
+
+
+@pytest.mark.parametrize("version", [v16.VERSION, v201.VERSION, v21.VERSION], ids=lambda version: version.protocol)
+def test_hostile_frames_find_nothing_to_break_where_a_policy_reads_them(tmp_path: Path, version: Version) -> None:
+    everything = {"energy_unit": "kwh", "power_unit": "kw", "edge_unit": "kwh", "register": "session",
+                  "meter_start": "first_reading", "clock": "local", "id_tag_bytes": 6}  # fmt: skip
+    dice = random.Random(73)
+    for total in ("sum", "l1_is_total"):
+        with station(tmp_path / total, "Europe/Berlin", version, **everything, phase_total=total) as there:
+            for _ in range(1_500):
+                there.send(hostile(dice))
+            assert b"InternalError" not in b"".join(entry.reply for entry in entries(there))
+
+
+def test_a_zone_that_nobody_knows_costs_no_connection(tmp_path: Path) -> None:
+    with station(tmp_path, "Europe/Nowhere", clock="local") as there:
+        assert there.say("BootNotification", BOOT_16)["status"] == "Accepted"

@@ -99,6 +99,23 @@ def test_quirk_56_a_local_clock_is_put_right_in_201_as_well(tmp_path: Path) -> N
         assert there.sessions[0].started_at == when(-60)
 
 
+def test_quirk_56_an_event_of_the_device_model_has_its_time_put_right_too(tmp_path: Path) -> None:
+    with station(tmp_path, "Europe/Berlin", v201.VERSION, clock="local") as there:
+        entry = {"eventId": 1, "trigger": "Alerting", "actualValue": "true", "component": {"name": "EVSE"},
+                 "variable": {"name": "Problem"}, "eventNotificationType": "HardWiredNotification"}  # fmt: skip
+        data = [entry | {"timestamp": on_the_wall(when(-60))}]
+        payload = {"generatedAt": on_the_wall(when(-60)), "seqNo": 0, "eventData": data}
+        there.say("NotifyEvent", payload, when(-59))
+        assert there.events[0].at == when(-60)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59", "noon", "2026-02-30T00:00:00Z"])
+def test_quirk_56_a_local_time_that_cannot_be_is_ours(tmp_path: Path, text: str) -> None:
+    with station(tmp_path, "Europe/Berlin", clock="local") as there:
+        assert there.say("StatusNotification", STATUS | {"timestamp": text}, NOW) == {}
+        assert there.events[0].at == NOW
+
+
 def test_quirk_57_identical_status_storms_are_no_news(old: Desk) -> None:
     for seconds in range(50):
         assert status(old, "Available", seconds - 60) == {}

@@ -232,3 +232,13 @@ def test_a_gap_or_a_fall_begins_anew() -> None:
     watch = MeterWatch()
     for minute, wh in ((0, 0.0), (1, 5.0), (30, 9.0), (31, 2.0), (32, 1e7)):
         assert watch.look(NOW + timedelta(minutes=minute), {"energy_import_wh": wh, "power_w": 5.0}) == []
+
+
+def test_noticing_that_fails_loses_no_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(MeterWatch, "look", broken)
+    with desk(tmp_path, v16.VERSION) as there:
+        charge(there, plain, minutes=5)
+        assert [session.energy_wh for session in there.sessions] == [pytest.approx(825, abs=2)]

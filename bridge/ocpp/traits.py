@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+import structlog
+
 from bridge.book import Book
 from bridge.command_bus import CommandOutcome
 from bridge.events import (
@@ -27,6 +29,7 @@ from bridge.events import (
 from bridge.ocpp.meter_traits import MeterWatch
 from bridge.session import Session
 
+_log = structlog.get_logger("ocpp")
 TELLING = frozenset(("BootNotification", "StopTransaction", "TransactionEvent"))  # looked at whenever they come
 _PAUSE, _MOMENT = timedelta(seconds=118), timedelta(seconds=2)
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -65,7 +68,14 @@ class Watch:
         self._meters: dict[int, MeterWatch] = {}
 
     def look(self, station: str, events: Iterable[AnyEvent], now: datetime, book: Book) -> list[AnyEvent]:
-        """What has become plain by these events, each trait once."""
+        """What has become plain by these events, each trait once. Whatever goes wrong here, no frame is lost by it."""
+        try:
+            return self._look(station, events, now, book)
+        except Exception:
+            _log.exception("noticing failed", station=station)
+            return []
+
+    def _look(self, station: str, events: Iterable[AnyEvent], now: datetime, book: Book) -> list[AnyEvent]:
         is_due = now >= self.due
         found = self._pace(station, now, book) if is_due else []
         for event in events:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Protocol
 
 import msgspec
+import structlog
 from msgspec.structs import replace
 
 from bridge.access import Decision, Directory, StationEntry, normalise_token
@@ -28,6 +29,7 @@ from bridge.ocpp.versions import Action, Context, Version
 from bridge.policies import DEFAULT, Policy, Quirks, zone_of
 from bridge.session import Session
 
+_log = structlog.get_logger("ocpp")
 _NOBODY = StationEntry(id="")
 _REGISTER = "energy_import_wh"
 _SESSION_COUNT = "session_energy_wh"
@@ -72,8 +74,17 @@ class Ways:
         """The version as this station means it; the version itself where its policy is the default."""
         if policy == DEFAULT:
             return version
-        zone = policy.time_zone or self._entry(station).time_zone or "UTC"
+        zone = self._zone(station, policy)
         return Correction(policy, zone, self._intake.book, lambda: self._intake.directory).version(version)
+
+    def _zone(self, station: str, policy: Policy) -> tzinfo:
+        """A site whose zone nobody knows must not cost its stations their connection."""
+        name = policy.time_zone or self._entry(station).time_zone
+        try:
+            return zone_of(name) if name else UTC
+        except ValueError as error:
+            _log.warning("a station's clock is read as UTC", station=station, error=str(error))
+            return UTC
 
     def _entry(self, station: str) -> StationEntry:
         return self._intake.directory.stations.get(station, _NOBODY)
@@ -82,9 +93,9 @@ class Ways:
 class Correction:
     """Puts right what one station says, on its payloads where the words count and on the events where sessions do."""
 
-    def __init__(self, policy: Policy, zone: str, book: Book, directory: Callable[[], Directory]) -> None:
+    def __init__(self, policy: Policy, zone: tzinfo, book: Book, directory: Callable[[], Directory]) -> None:
         self._policy = policy
-        self._zone = zone_of(zone)
+        self._zone = zone
         self._book = book
         self._directory = directory
         self._units = {
@@ -136,9 +147,22 @@ class Correction:
                 said = getattr(request, name, None)
                 if (found := number(said)) is not None:
                     changes[name] = found * _WH_PER_KWH
-        if self._policy.clock == "local" and (said_at := getattr(request, "timestamp", "")):
-            changes["timestamp"] = self._in_utc(said_at, context.received_at)
+        if self._policy.clock == "local":
+            changes |= self._times(request, context.received_at)
         return replace(request, **changes) if changes else request
+
+    def _times(self, request: Any, received_at: datetime) -> dict[str, Any]:
+        """The message's own time, and those of the events in a NotifyEvent."""
+        changes: dict[str, Any] = {}
+        for name in ("timestamp", "generated_at"):
+            if said := getattr(request, name, ""):
+                changes[name] = self._in_utc(said, received_at)
+        if notified := getattr(request, "event_data", None):
+            changes["event_data"] = [
+                replace(one, timestamp=self._in_utc(one.timestamp, received_at)) if one.timestamp else one
+                for one in notified
+            ]
+        return changes
 
     def _instant(self, instant: Any, context: Context) -> Any:
         samples = [self._sample(sample) for sample in instant.sampled_value]
@@ -164,12 +188,11 @@ class Correction:
         """A time that names its offset is believed. Of an hour that comes twice the nearer one is meant."""
         try:
             at = datetime.fromisoformat(said.strip())
-        except ValueError:
+            if at.utcoffset():
+                return said
+            both = [at.replace(tzinfo=self._zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
+        except (ValueError, OverflowError):  # no time, or none that could be told in UTC
             return said
-        if at.utcoffset():
-            return said
-        naive = at.replace(tzinfo=None)
-        both = (naive.replace(tzinfo=self._zone, fold=fold).astimezone(UTC) for fold in (0, 1))
         return min(both, key=lambda found: abs(found - received_at)).isoformat()
 
     # events

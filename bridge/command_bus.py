@@ -26,7 +26,8 @@ class CommandOutcome(StrEnum):
     REFUSED = "refused"  # a CALLERROR
     INVALID = "invalid"  # not sent: no action of that station's version, or a payload that breaks its schema
     OFFLINE = "offline"  # no bridge holds a socket of that station
-    TIMEOUT = "timeout"  # sent, and no answer in time
+    HELD = "held"  # not sent: the station waits for a person's approval
+    TIMEOUT = "timeout"  # no answer in time; detail says whether it was sent
     TAKEN = "taken"  # on the bus only: a bridge holds the station and has begun
 
 
@@ -69,6 +70,10 @@ class CommandClient:
         self._topic = f"{ANSWER_ROOT}/{uuid.uuid4().hex}"
         self._waiting: dict[str, _Waiting] = {}
         broker.subscribe(self._topic, self._on_answer)
+
+    @property
+    def is_connected(self) -> bool:
+        return self._broker.is_connected
 
     def request(self, station: str, action: str, payload: dict[str, Any], timeout_s: float = 30.0) -> Answer:
         """Ask and wait. A bridge that holds the station says at once that it has begun; where none does within

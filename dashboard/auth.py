@@ -23,7 +23,7 @@ PER_ADDRESS = "20 per minute; 200 per hour"
 PER_NAME = "10 per 15 minutes"
 _LOGIN_AT = "login_at"
 _BROWSER = "browser"
-_RANK = {Role.VIEWER: 1, Role.OPERATOR: 2, Role.ADMIN: 3}  # each includes the ones below it
+RANK = {Role.VIEWER: 1, Role.OPERATOR: 2, Role.ADMIN: 3}  # each includes the ones below it
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,7 +56,7 @@ def audit(action: str, subject: str = "", detail: str = "", actor: str | None = 
 
 def has_role(role: Role) -> bool:
     """Whether the person of this request may do what ``role`` may."""
-    return bool(current_user.is_authenticated) and _RANK[current_user.user.role] >= _RANK[role]
+    return bool(current_user.is_authenticated) and RANK[current_user.user.role] >= RANK[role]
 
 
 def require(role: Role) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -23,7 +24,7 @@ SESSION_FIELDS = {
     *("meter_start_wh", "meter_stop_wh", "energy_wh", "power_w", "soc_percent", "cost", "currency", "stop_reason"),
 }
 DOCUMENT = api_schema.document()
-PATHS = [op.path.replace("{id}", "x") for op in api_schema.OPERATIONS.values()]
+PATHS = [op.path.replace("{id}", "x").replace("{action}", "x") for op in api_schema.OPERATIONS.values()]
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +70,10 @@ class Caller:
         return [item["id"] for item in self.get(path, **query)["items"]]
 
 
-def held_against_the_document(path: str, answer: TestResponse) -> None:
-    operation = next(op for op in api_schema.OPERATIONS.values() if matches(op.path, path))
-    described = DOCUMENT["paths"][operation.path]["get"]["responses"][str(answer.status_code)]
+def held_against_the_document(path: str, answer: TestResponse, method: str = "get") -> None:
+    found = [op for op in api_schema.OPERATIONS.values() if op.method == method and matches(op.path, path)]
+    operation = max(found, key=lambda op: len(op.path))
+    described = DOCUMENT["paths"][operation.path][method]["responses"][str(answer.status_code)]
     if "$ref" in described:
         described = DOCUMENT["components"]["responses"][described["$ref"].rsplit("/", 1)[1]]
     schema = described["content"][answer.mimetype]["schema"]
@@ -80,10 +82,10 @@ def held_against_the_document(path: str, answer: TestResponse) -> None:
 
 
 def matches(template: str, path: str) -> bool:
-    parts, found = template.split("/"), path.split("/")
-    if template == "/stations/{id}":
-        return path.startswith("/stations/")
-    return len(parts) == len(found) and all(a in (b, "{id}") for a, b in zip(parts, found, strict=True))
+    """Only the id of a station may hold slashes."""
+    id = ".+" if template.startswith("/stations") else "[^/]+"
+    pattern = template.replace("{id}", id).replace("{action}", "[^/]+")
+    return re.fullmatch(pattern, path) is not None
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ def test_the_document_is_valid_openapi_and_open_to_everybody(app: Flask) -> None
 
 def test_every_route_is_in_the_document_and_every_path_of_the_document_is_a_route(app: Flask) -> None:
     routes = {
-        rule.rule.removeprefix(api.PREFIX).replace("<path:id>", "{id}").replace("<id>", "{id}")
+        rule.rule.removeprefix(api.PREFIX).replace("<path:id>", "{id}").replace("<", "{").replace(">", "}")
         for rule in app.url_map.iter_rules()
         if rule.endpoint.startswith("api.") and rule.endpoint != "api.nothing"
     }

@@ -6,17 +6,25 @@ import json
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from bridge.settings import load_settings
+from bridge.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from bridge.broker import BrokerClient
+    from bridge.command_bus import Answer
+    from bridge.stores.people import People
 
 _CONNECT_S = 5.0
+_ACTOR = "command line"
+_MAX_DETAIL = 2_000
+# 1 is any other failure, 2 a wrong way of typing it
+EXIT_CODES = {"answered": 0, "refused": 3, "invalid": 4, "offline": 5, "held": 6, "timeout": 7}
 
 
 @click.command()
@@ -26,32 +34,80 @@ _CONNECT_S = 5.0
 @click.option("--timeout", "timeout_s", default=30.0, show_default=True, help="Seconds to wait for the charger.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 def command(station: str, action: str, payload: str, timeout_s: float, as_json: bool) -> None:
-    """Send ACTION with PAYLOAD (JSON) to STATION: an OCPP action of its version, or StartForToken, StopSession,
-    Reset, Trigger. Exits 0 when the charger answered."""
-    from bridge.broker import BrokerClient
-    from bridge.command_bus import CommandClient, CommandOutcome
+    """Send ACTION with PAYLOAD (JSON) to STATION: one of our commands with its parameters (Reset, LimitPower,
+    GetConfiguration ...: docs/ocpp.md has them all), or an OCPP action of the station's version.
+
+    Exits 0 when the charger answered, 3 when it refused, 4 when the command is wrong, 5 offline, 6 when the station
+    waits for approval, 7 without an answer in time. It is audited.
+    """
+    from bridge.logs import configure_logs
 
     body = _parsed(payload)
     settings = load_settings()
+    configure_logs(settings.log.model_copy(update={"level": "WARNING"}))  # what is printed is the answer
+    with _people(settings) as people:
+        answer = _asked(settings, people, station, action, body, timeout_s)
+    click.echo(msgspec.json.encode(answer) if as_json else _sentence(station, answer))
+    sys.exit(EXIT_CODES[answer.outcome])
+
+
+def _asked(
+    settings: Settings, people: People, station: str, action: str, body: dict[str, Any], timeout_s: float
+) -> Answer:
+    from bridge.broker import BrokerClient
+    from bridge.command_bus import CommandClient
+    from bridge.compose import veiled
+    from bridge.events import utc_now
+
     broker = BrokerClient(settings.mqtt, f"chargewatch-command-{os.getpid()}")
     client = CommandClient(broker)
     broker.start()
     try:
         _wait_for(broker, f"{settings.mqtt.host}:{settings.mqtt.port}")
+        shown = json.dumps(veiled(action, body, with_addresses=True), ensure_ascii=False)
+        people.write_audit(utc_now(), _ACTOR, "command", station, f"{action} {shown}"[:_MAX_DETAIL])
         answer = client.request(station, action, body, timeout_s)
+        came = f"{action}: {answer.outcome} {answer.payload.get('status') or answer.detail}"
+        people.write_audit(utc_now(), _ACTOR, "command_outcome", station, came[:_MAX_DETAIL])
     finally:
         broker.stop()
-    if as_json:
-        click.echo(msgspec.json.encode(answer))
-    else:
-        click.echo(f"{answer.outcome}: {json.dumps(answer.payload) if answer.payload else answer.detail}")
-    sys.exit(answer.outcome is not CommandOutcome.ANSWERED)
+    return answer
 
 
-def _parsed(payload: str) -> dict[str, object]:
+@contextmanager
+def _people(settings: Settings) -> Iterator[People]:
+    """Where the audit is written; without it nothing is sent."""
+    from bridge.stores.database import RecordsUnavailable
+    from bridge.stores.people import People, pepper
+    from bridge.stores.records import Records
+
     try:
-        return msgspec.json.decode(payload, type=dict[str, object])
-    except msgspec.MsgspecError as error:
+        with Records(settings.records.url.get_secret_value()) as records:
+            records.migrate()
+            yield People(records, pepper(settings))
+    except (RecordsUnavailable, OSError) as error:
+        raise click.ClickException(f"commands are audited, and the records do not answer: {error}") from error
+
+
+def _sentence(station: str, answer: Answer) -> str:
+    from bridge.command_bus import CommandOutcome
+
+    if answer.outcome is CommandOutcome.ANSWERED:
+        return f"{station} answered: {json.dumps(answer.payload, ensure_ascii=False)}"
+    words = {
+        CommandOutcome.REFUSED: "refused",
+        CommandOutcome.INVALID: f"was not asked, the command is wrong at '{answer.path}'",
+        CommandOutcome.OFFLINE: "cannot be reached",
+        CommandOutcome.HELD: "was not asked, it is not approved",
+        CommandOutcome.TIMEOUT: "did not answer in time",
+    }
+    return f"{station} {words[answer.outcome]}: {answer.detail}"
+
+
+def _parsed(payload: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(payload, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise click.BadParameter(f"not a JSON object: {error}", param_hint="PAYLOAD") from error
 
 

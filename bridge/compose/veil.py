@@ -49,7 +49,8 @@ def _field(field: str, value: Any, with_addresses: bool) -> Any:
 
 def _is_secret(setting: dict[str, Any]) -> bool:
     variable = setting.get("variable")
-    name = variable.get("name", "") if isinstance(variable, dict) else setting.get("key", "")
+    named = variable.get("name") if isinstance(variable, dict) else variable
+    name = named or setting.get("key", "")
     return str(name).strip().rpartition(".")[2].partition("/")[0].casefold() in _SECRET_SETTINGS
 
 

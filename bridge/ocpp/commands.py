@@ -72,16 +72,15 @@ class Calls:
         wrong = what_is_wrong(self._protocol, action, payload)
         if wrong is not None:
             return wrong
+        waiting = Waiting(str(uuid.uuid4()), action, payload, asyncio.get_running_loop().create_future())
         try:
             async with asyncio.timeout(timeout_s):
                 gate = self._gate = self._gate or _Gate(self.is_open)
                 await gate.ready.wait()
                 async with gate.turn:
-                    return await self._call_now(action, payload)
+                    return await self._call_now(waiting)
         except TimeoutError:
-            if not self.is_open:
-                return CallOutcome(CommandOutcome.OFFLINE, detail="the station has not booted yet")
-            return CallOutcome(CommandOutcome.TIMEOUT, detail=f"no answer within {timeout_s:g} s")
+            return self._late(waiting, timeout_s)
 
     def match(self, message_id: str | int) -> Waiting | None:
         """The call this answers, once; ``None`` for a late or unknown answer."""
@@ -98,13 +97,24 @@ class Calls:
         if self._waiting is not None and not self._waiting.answer.done():
             self._waiting.answer.set_result(_gone())
 
-    async def _call_now(self, action: str, payload: Mapping[str, Any]) -> CallOutcome:
+    def _late(self, waiting: Waiting, timeout_s: float) -> CallOutcome:
+        """Whoever asked must know whether the charger may have heard it."""
+        answer = waiting.answer
+        if answer.done() and not answer.cancelled():  # it came in the same moment
+            return answer.result()
+        if not self.is_open:
+            return CallOutcome(CommandOutcome.OFFLINE, detail="the station has not booted yet; nothing was sent")
+        if not answer.cancelled():
+            detail = f"not sent: the station was busy with earlier calls for {timeout_s:g} s"
+            return CallOutcome(CommandOutcome.TIMEOUT, detail=detail)
+        return CallOutcome(CommandOutcome.TIMEOUT, detail=f"no answer within {timeout_s:g} s")
+
+    async def _call_now(self, waiting: Waiting) -> CallOutcome:
         if self._is_closed:
-            return _gone()
-        waiting = Waiting(str(uuid.uuid4()), action, payload, asyncio.get_running_loop().create_future())
+            return _gone("the connection closed before this was sent")
         self._waiting = waiting
         try:
-            self._send(action, frames.call(waiting.id, action, payload))
+            self._send(waiting.action, frames.call(waiting.id, waiting.action, waiting.payload))
             return await waiting.answer
         finally:
             if self._waiting is waiting:
@@ -120,5 +130,5 @@ def what_is_wrong(protocol: str, action: str, payload: Mapping[str, Any]) -> Cal
     return CallOutcome(CommandOutcome.INVALID, detail=found[0].detail, path=found[0].path) if found else None
 
 
-def _gone() -> CallOutcome:
-    return CallOutcome(CommandOutcome.OFFLINE, detail="the connection closed before an answer came")
+def _gone(detail: str = "the connection closed before an answer came") -> CallOutcome:
+    return CallOutcome(CommandOutcome.OFFLINE, detail=detail)

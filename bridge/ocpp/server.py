@@ -149,6 +149,9 @@ class OcppServer:
         calls = None if link is None else self._calls.get(link)
         if calls is None:
             return CallOutcome(CommandOutcome.OFFLINE, detail=f"{station} is not connected here")
+        if link is not None and link.talk is not None and link.talk.is_held:
+            detail = f"{station} waits for approval; once approved it comes in with its next BootNotification"
+            return CallOutcome(CommandOutcome.HELD, detail=detail)
         is_ready = calls.is_open
         done = await calls.call(action, payload, timeout_s)
         if is_ready and link is not None and link.talk is not None:

@@ -103,6 +103,11 @@ class Talk:
         if self._ways.word_on(self.station) != self._word:
             self.learn()
 
+    @property
+    def is_held(self) -> bool:
+        """It waits for a person's approval: nothing is asked of it."""
+        return self._registration != "Accepted"
+
     def handle(self, raw: bytes, received_at: datetime) -> Reply:
         """Take one frame. Raises JournalError only."""
         if len(raw) > self._max_frame_bytes:
@@ -180,7 +185,7 @@ class Talk:
     def _guard(self, name: str) -> None:
         if name == _BOOT:
             self._registration = _REGISTRATION.get(self._entry(), "Pending")
-        elif self._registration != "Accepted":
+        elif self.is_held:
             raise _Wrong(ErrorCode.SECURITY, "this station waits for approval; only BootNotification is answered")
 
     def _context(self, received_at: datetime) -> Context:

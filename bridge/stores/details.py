@@ -60,6 +60,17 @@ class Details:
         with self._records.reading() as connection:
             return [_row(found) for found in connection.execute(query.order_by(*station_details.primary_key))]
 
+    def page(
+        self, station: str, kinds: Iterable[DetailKind], after: tuple[str, str], limit: int
+    ) -> list[DetailRow]:
+        """The first ``limit`` behind the (kind, key) ``after``, by kind and key; ("", "") begins."""
+        table = station_details.c
+        behind = (table.kind > after[0]) | ((table.kind == after[0]) & (table.key > after[1]))
+        wanted = (table.station == station) & table.kind.in_([str(kind) for kind in kinds]) & behind
+        query = sa.select(station_details).where(wanted).order_by(table.kind, table.key).limit(limit)
+        with self._records.reading() as connection:
+            return [_row(found) for found in connection.execute(query)]
+
     def of_kind(self, kind: DetailKind, key: str | None = None) -> list[DetailRow]:
         """Of every station, by station and key."""
         query = sa.select(station_details).where(station_details.c.kind == str(kind))

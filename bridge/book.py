@@ -121,8 +121,10 @@ class Book(Shelf):
         self._change_station(self._station(event), is_connected=False, disconnected_at=event.received_at)
 
     def _booted(self, event: StationBooted) -> None:
+        station = self._station(event)
+        is_same = event.firmware in ("", station.firmware)
         self._change_station(
-            self._station(event),
+            station,
             vendor=event.vendor,
             model=event.model,
             serial=event.serial,
@@ -133,6 +135,7 @@ class Book(Shelf):
             meter_serial=event.meter_serial,
             boot_reason=event.reason,
             booted_at=event.received_at,
+            described_at=station.described_at if is_same else None,  # what it told was of the old firmware
         )
 
     def _details(self, event: DetailsReported) -> None:

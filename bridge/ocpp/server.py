@@ -70,9 +70,9 @@ class OcppServer:
         self._doors: dict[Link, tuple[str, bytes | None]] = {}  # as whom and with which key a link came
         self._replies: deque[tuple[int, Link, bytes, bool]] = deque()  # seq, link, frame, is it an answer
         self._tasks: set[asyncio.Task[None]] = set()
-        self._errands = Errands(self)
         self.failed_handshakes = FailedHandshakes()
         self._ways = Ways(intake, load_quirks(settings.quirks))
+        self._errands = Errands(self, intake.book.stations.get)
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_throttled = False

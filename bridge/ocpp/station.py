@@ -171,7 +171,7 @@ class Talk:
         if name == _BOOT:
             self.learn()
         self._open_calls(name, received_at)
-        return Reply(seq, reply, outcome.events if action.asks else ())
+        return Reply(seq, reply, outcome.events if action.asks and not self.is_held else ())
 
     def _noticed(self, events: list[AnyEvent], received_at: datetime) -> list[AnyEvent]:
         if self._registration != "Accepted":  # it boots again and again because it is told to wait

@@ -267,7 +267,7 @@ def data_transfer_reply(request: Any, events: tuple[AnyEvent, ...], context: Con
 
 ACTIONS: dict[str, Action] = {
     "Authorize": Action(Authorize, _authorize, _authorize_reply),
-    "BootNotification": Action(BootNotification, _boot, boot_reply),
+    "BootNotification": Action(BootNotification, _boot, boot_reply, asks=True),
     "DataTransfer": Action(DataTransfer, data_transfer, data_transfer_reply),
     "Heartbeat": Action(Heartbeat, heartbeat, heartbeat_reply, is_checked=False),
     "MeterValues": Action(MeterValues, _meter_values, is_checked=False),

@@ -330,7 +330,7 @@ def _meter_values(request: MeterValues, context: Context) -> list[AnyEvent]:
 
 ACTIONS: dict[str, Action] = {
     "Authorize": Action(Authorize, _authorize, _authorize_reply),
-    "BootNotification": Action(BootNotification, _boot, v16.boot_reply),
+    "BootNotification": Action(BootNotification, _boot, v16.boot_reply, asks=True),
     "DataTransfer": Action(v16.DataTransfer, v16.data_transfer, v16.data_transfer_reply),
     "Heartbeat": Action(v16.Heartbeat, v16.heartbeat, v16.heartbeat_reply, is_checked=False),
     "MeterValues": Action(MeterValues, _meter_values, is_checked=False),

@@ -22,7 +22,7 @@ from bridge.commands.simulate import command
 from bridge.demo.fleet import load_stations
 from bridge.demo.link import Link, Tally, ack_record
 from bridge.demo.run import run_links
-from bridge.demo.station import Call
+from bridge.demo.words import Call
 
 
 class Centre:

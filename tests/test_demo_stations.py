@@ -20,13 +20,14 @@ from bridge.demo.bay import Bay
 from bridge.demo.day import KINDS, REFUSED_CARDS
 from bridge.demo.fleet import PROTOCOLS, load_kind
 from bridge.demo.meter import Outlet
-from bridge.demo.station import Call, CommandRefused, Station, StationPlan
+from bridge.demo.station import Station
+from bridge.demo.words import Call, CommandRefused, StationPlan
 
 T0 = 1_700_000_000.0
 AC = Outlet(kind="Type2", rated_power_w=22_000)
 DC = Outlet(kind="CCS2", rated_power_w=150_000, phases=0)
 BOTH = pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
-FOLDERS = {"ocpp1.6": "v16", "ocpp2.0.1": "v201"}
+FOLDERS = {"ocpp1.6": "v16", "ocpp2.0.1": "v201", "ocpp2.1": "v21"}
 
 
 @cache
@@ -112,7 +113,7 @@ def test_every_message_of_two_days_is_valid_by_the_official_schemas(protocol: st
         "ocpp2.0.1": {"Authorize", "BootNotification", "Heartbeat", "MeterValues", "StatusNotification"}
         | {"TransactionEvent", "NotifyEvent"},
     }
-    assert set(seen) == words[protocol]
+    assert set(seen) == words.get(protocol, words["ocpp2.0.1"])
     assert seen["MeterValues"] + seen["TransactionEvent"] > 1000
 
 
@@ -237,7 +238,8 @@ COMMANDS: dict[str, list[tuple[str, dict[str, Any], str]]] = {
         ("RemoteStopTransaction", {"transactionId": 77}, "Rejected"),
         ("Reset", {"type": "Soft"}, "Accepted"),
         ("TriggerMessage", {"requestedMessage": "StatusNotification"}, "Accepted"),
-        ("TriggerMessage", {"requestedMessage": "FirmwareStatusNotification"}, "NotImplemented"),
+        ("TriggerMessage", {"requestedMessage": "FirmwareStatusNotification"}, "Accepted"),
+        ("ExtendedTriggerMessage", {"requestedMessage": "SignChargePointCertificate"}, "NotImplemented"),
         ("ChangeAvailability", {"connectorId": 1, "type": "Inoperative"}, "Scheduled"),
         ("ChangeAvailability", {"connectorId": 2, "type": "Inoperative"}, "Accepted"),
         ("ChangeAvailability", {"connectorId": 9, "type": "Inoperative"}, "Rejected"),
@@ -251,7 +253,8 @@ COMMANDS: dict[str, list[tuple[str, dict[str, Any], str]]] = {
         ("Reset", {"type": "Immediate"}, "Accepted"),
         ("Reset", {"type": "OnIdle"}, "Scheduled"),
         ("TriggerMessage", {"requestedMessage": "MeterValues", "evse": {"id": 1}}, "Accepted"),
-        ("TriggerMessage", {"requestedMessage": "LogStatusNotification"}, "NotImplemented"),
+        ("TriggerMessage", {"requestedMessage": "LogStatusNotification"}, "Accepted"),
+        ("TriggerMessage", {"requestedMessage": "SignV2GCertificate"}, "NotImplemented"),
         ("ChangeAvailability", {"operationalStatus": "Inoperative", "evse": {"id": 2}}, "Accepted"),
         ("UnlockConnector", {"evseId": 1, "connectorId": 1}, "OngoingAuthorizedTransaction"),
         (

@@ -23,7 +23,7 @@ _PROGRESS_EVERY_S = 5.0
 @click.option("--url", required=True, help="Where the chargers connect: ws://host:9000/ocpp; the id is appended.")
 @click.option("--stations", default=10, type=click.IntRange(1, 100_000), show_default=True)
 @click.option("--connectors", default=2, type=click.IntRange(1, 64), show_default=True, help="EVSEs a station.")
-@click.option("--protocol", default="mix", type=click.Choice(["1.6", "2.0.1", "mix"]), show_default=True)
+@click.option("--protocol", default="mix", type=click.Choice(["1.6", "2.0.1", "2.1", "mix"]), show_default=True)
 @click.option("--meter-interval", default=10.0, type=click.FloatRange(0.1), show_default=True, help="Seconds.")
 @click.option("--ramp", default=5.0, type=click.FloatRange(0), show_default=True, help="All connect within, seconds.")
 @click.option("--duration", default=0.0, type=click.FloatRange(0), show_default=True, help="Seconds; 0: until Ctrl-C.")

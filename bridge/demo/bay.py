@@ -142,6 +142,28 @@ class Bay:
         self._be(at, Status.SUSPENDED_EVSE)
         return True
 
+    def hold(self, at: float) -> None:
+        """No power until ``release``: a limit leaves it too little."""
+        self.pause(at, _NEVER)
+
+    def release(self, at: float) -> None:
+        """The end of ``hold``; a pause of another kind goes on."""
+        if self._agenda.get("resume") == _NEVER:
+            self._agenda["resume"] = at
+
+    def reserve(self, at: float) -> bool:
+        """Keep a free bay for somebody; nobody else comes."""
+        if self.status is not Status.AVAILABLE:
+            return False
+        self._agenda = {}
+        self._be(at, Status.RESERVED)
+        return True
+
+    def unreserve(self, at: float) -> None:
+        """Open to everybody again."""
+        if self.status is Status.RESERVED:
+            self._free(at)
+
     def enable(self, at: float, is_enabled: bool) -> bool:
         """ChangeAvailability; False when it waits for the running transaction to end."""
         self._is_enabled = is_enabled

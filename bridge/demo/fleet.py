@@ -15,14 +15,15 @@ from bridge.demo.bay import Bay, live_alone
 from bridge.demo.day import KINDS, REFUSED_CARDS, Kind, Trouble
 from bridge.demo.meter import Outlet
 from bridge.demo.ocpp16 import Station16
-from bridge.demo.ocpp201 import Station201
-from bridge.demo.station import Station, StationPlan
+from bridge.demo.ocpp201 import Station21, Station201
+from bridge.demo.station import Station
+from bridge.demo.words import StationPlan
 from bridge.stores.people import People
 from bridge.stores.records import Records, Site
 
 FILE = Path(__file__).with_name("fleet.toml")
 WARM_UP_S = 30 * 3600.0  # how far back the cars that stand here now may have come
-PROTOCOLS: dict[str, type[Station]] = {"ocpp1.6": Station16, "ocpp2.0.1": Station201}
+PROTOCOLS: dict[str, type[Station]] = {"ocpp1.6": Station16, "ocpp2.0.1": Station201, "ocpp2.1": Station21}
 
 
 class MqttPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,7 +185,12 @@ _LOAD_OUTLETS = (
     Outlet(kind="Type2", rated_power_w=11_000),
     Outlet(kind="CCS2", rated_power_w=300_000, phases=0),
 )
-_MIXES = {"1.6": ("ocpp1.6",), "2.0.1": ("ocpp2.0.1",), "mix": ("ocpp1.6", "ocpp2.0.1")}
+_MIXES = {
+    "1.6": ("ocpp1.6",),
+    "2.0.1": ("ocpp2.0.1",),
+    "2.1": ("ocpp2.1",),
+    "mix": ("ocpp2.1", "ocpp2.0.1", "ocpp1.6"),
+}
 
 
 def load_kind(busy: float) -> Kind:
@@ -215,7 +221,7 @@ def load_stations(
 ) -> list[Station]:
     """``count`` like stations named ``<seed>-00001``...; a share of ``busy`` gets a car in the first seconds.
 
-    ``protocol``: 1.6, 2.0.1 or mix.
+    ``protocol``: 1.6, 2.0.1, 2.1 or mix.
     """
     kind, mix = load_kind(busy), _MIXES[protocol]
     stations = []

@@ -18,7 +18,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI, WebSocketException
 from websockets.typing import Subprotocol
 
-from bridge.demo.station import Call, CommandRefused, Station
+from bridge.demo.station import Station
+from bridge.demo.updates import Transfer, carry_out
+from bridge.demo.words import Call, CommandRefused
 
 _CALL, _RESULT, _ERROR = 2, 3, 4
 _CALL_TIMEOUT_S = 30.0
@@ -101,8 +103,8 @@ class Link:
     ) -> None:
         self.station, self._tally, self._rng, self._clock = station, tally, rng, clock
         self._url = f"{url.rstrip('/')}/{quote(station.plan.id, safe='')}"
-        basic = base64.b64encode(f"{station.plan.id}:{key}".encode()).decode()
-        self._headers = {"Authorization": f"Basic {basic}"} if key else {}
+        self._key = key
+        self._transfers: set[asyncio.Task[None]] = set()
         self._compression = compression
         self._outstanding: Call | None = None
         self._sent_at = 0.0
@@ -117,13 +119,14 @@ class Link:
 
     async def run(self) -> None:
         """Until cancelled."""
+        station = self.station
         while True:
             await self._sit_out_blackout()
             try:
                 async with connect(
                     self._url,
-                    subprotocols=[Subprotocol(self.station.subprotocol)],
-                    additional_headers=self._headers,
+                    subprotocols=[Subprotocol(name) for name in station.offered or (station.subprotocol,)],
+                    additional_headers=_headers(station.plan.id, station.key or self._key),
                     compression=self._compression,
                     ping_interval=60,
                     ping_timeout=30,
@@ -180,6 +183,7 @@ class Link:
         now = self._clock()
         self.station.retry_boot(now)
         self.station.tick(now)
+        self._move_files()
         if self._outstanding is not None and now - self._sent_at > _CALL_TIMEOUT_S:
             self._tally.counts["timeouts"] += 1
             self.station.retry(self._outstanding, now)
@@ -188,6 +192,17 @@ class Link:
             self._outstanding, self._sent_at = call, now
             self._tally.counts["sent"] += 1
             await socket.send(_text([_CALL, call.message_id, call.action, self.station.filled(call)]))
+
+    def _move_files(self) -> None:
+        while self.station.transfers:
+            task = asyncio.create_task(self._move(self.station.transfers.popleft()))
+            self._transfers.add(task)
+            task.add_done_callback(self._transfers.discard)
+
+    async def _move(self, transfer: Transfer) -> None:
+        is_good = await asyncio.to_thread(carry_out, transfer)
+        transfer.done(self._clock(), is_good)
+        self.wake()
 
     async def _listen(self, socket: ClientConnection) -> None:
         try:
@@ -238,6 +253,11 @@ class Link:
             return [_RESULT, message_id, self.station.obey(action, payload, self._clock())]
         except CommandRefused as refusal:
             return [_ERROR, message_id, refusal.code, refusal.description, {}]
+
+
+def _headers(id: str, key: str) -> dict[str, str]:
+    basic = base64.b64encode(f"{id}:{key}".encode()).decode()
+    return {"Authorization": f"Basic {basic}"} if key else {}
 
 
 def _text(frame: list[Any]) -> str:

@@ -52,8 +52,14 @@ class Meter:
         self.power_w = self.soc_percent = 0.0
         self.temperature_c = _AMBIENT_C
         self.share = 1.0  # what load management leaves of the rated power
+        self.limit_w = float("inf")  # what charging profiles leave
         self._rng, self._swing = rng, rng.random() * 6.28
         self._currents: tuple[float, ...] = ()
+
+    @property
+    def offered_w(self) -> float:
+        """What load management and profiles leave of the rated power."""
+        return min(self.outlet.rated_power_w * self.share, self.limit_w)
 
     @property
     def rated_demand_w(self) -> float:
@@ -83,7 +89,7 @@ class Meter:
     def read(self, at: float, car: Car | None, is_offering: bool, is_in_session: bool) -> Reading:
         """What it shows at ``at``."""
         is_dc = not self.outlet.phases
-        offered_w = self.outlet.rated_power_w * self.share if is_offering else 0.0
+        offered_w = self.offered_w if is_offering else 0.0
         voltages = (self._pack_v(car),) if is_dc else self._grid_v(at)
         across = (voltages[0] or 400.0) if is_dc else self.outlet.phases * cars.NOMINAL_V
         return Reading(
@@ -100,7 +106,8 @@ class Meter:
         )
 
     def _draw_ac(self, car: Car, at: float) -> None:
-        drawn_a = cars.ac_current_a(car, self.soc_percent, self.outlet.rated_current_a * self.share)
+        offered_a = self.offered_w / (self.outlet.phases * cars.NOMINAL_V)
+        drawn_a = cars.ac_current_a(car, self.soc_percent, offered_a)
         phases = min(car.ac_phases, self.outlet.phases)
         wobble = self._rng.random
         self._currents = tuple(drawn_a * (0.985 + 0.012 * wobble()) if n < phases else 0.0 for n in range(3))
@@ -108,8 +115,7 @@ class Meter:
 
     def _draw_dc(self, car: Car, since_s: float, is_cold: bool) -> None:
         wanted_w = cars.dc_power_w(car, self.soc_percent, since_s, is_cold)
-        limit_w = self.outlet.rated_power_w * self.share
-        self.power_w = min(wanted_w, limit_w) * (0.994 + 0.006 * self._rng.random())
+        self.power_w = min(wanted_w, self.offered_w) * (0.994 + 0.006 * self._rng.random())
         self._currents = (self.power_w / self._pack_v(car),)
 
     def _grid_v(self, at: float) -> tuple[float, float, float]:

@@ -19,7 +19,7 @@ from bridge.demo.bay import Bay, CardShown
 from bridge.demo.day import REFUSED_CARDS
 from bridge.demo.fleet import MqttPlan
 from bridge.demo.meter import Reading
-from bridge.demo.station import rfc3339
+from bridge.demo.words import rfc3339
 from bridge.events import ConnectorStatus as Status
 
 _FREE = frozenset({Status.AVAILABLE, Status.UNAVAILABLE})

@@ -8,7 +8,9 @@ from typing import Any
 from bridge.demo.bay import Began, StatusIs, Stopped
 from bridge.demo.day import TROUBLES
 from bridge.demo.meter import Reading
-from bridge.demo.station import Call, CommandRefused, Payload, Station, Transaction, rfc3339
+from bridge.demo.obey16 import COMMANDS
+from bridge.demo.station import Station
+from bridge.demo.words import Call, Payload, Transaction, rfc3339
 
 _NO_TRANSACTION = -1  # what chargers send for a transaction they never got an id for (field quirk 55)
 # anything else travels as OtherError
@@ -31,7 +33,7 @@ class Station16(Station):
                 "chargePointVendor": plan.vendor,
                 "chargePointModel": plan.model,
                 "chargePointSerialNumber": plan.id[:25],
-                "firmwareVersion": plan.firmware,
+                "firmwareVersion": self.firmware,
                 "meterType": "MID class B",
             },
         )
@@ -55,12 +57,14 @@ class Station16(Station):
         return Call("Authorize", {"idTag": token}, evse=evse)
 
     def start_call(self, transaction: Transaction, began: Began) -> Call:
-        payload = {
+        payload: Payload = {
             "connectorId": transaction.evse,
             "idTag": began.token,
             "meterStart": began.reading.register_wh,
             "timestamp": rfc3339(began.at),
         }
+        if transaction.reservation is not None:
+            payload["reservationId"] = transaction.reservation
         return Call("StartTransaction", payload, True, transaction.evse, transaction)
 
     def sample_call(self, evse: int, transaction: Transaction | None, at: float, context: str) -> Call:
@@ -101,71 +105,22 @@ class Station16(Station):
             call.transaction.id = reply.get("transactionId")  # also when the session has ended meanwhile
         super().answered(call, reply, at)
 
-    # commands
+    # files
 
-    def _remote_start(self, payload: Payload, at: float) -> Payload:
-        return _status(self.start_remotely(payload.get("connectorId"), str(payload["idTag"]), at))
+    def log_status_call(self, status: str, request_id: int | None) -> Call:
+        if request_id is None:  # of GetDiagnostics, which knows no number
+            return Call("DiagnosticsStatusNotification", {"status": _DIAGNOSTICS.get(status, status)})
+        return Call("LogStatusNotification", {"status": status, "requestId": request_id})
 
-    def _remote_stop(self, payload: Payload, at: float) -> Payload:
-        number = int(payload["transactionId"])
-        found = [evse for evse, transaction in self.transactions.items() if transaction.id == number]
-        return _status(bool(found) and self.stop(found[0], at, "Remote"))
+    def firmware_status_call(self, status: str, request_id: int | None) -> Call:
+        if request_id is None:
+            return Call("FirmwareStatusNotification", {"status": status})
+        return Call("SignedFirmwareStatusNotification", {"status": status, "requestId": request_id})
 
-    def _reset(self, payload: Payload, at: float) -> Payload:
-        self.reset(at, {"Hard": "HardReset", "Soft": "SoftReset"}[payload["type"]])
-        return _status(True)
-
-    def _trigger(self, payload: Payload, at: float) -> Payload:
-        wanted, evse = str(payload["requestedMessage"]), int(payload.get("connectorId") or 0)
-        if wanted == "BootNotification":
-            self.queue.append(self.boot_call())
-        elif wanted == "Heartbeat":
-            self.queue.append(Call("Heartbeat", {}))
-        elif wanted == "StatusNotification":
-            self.trigger_status(evse, at)
-        elif wanted == "MeterValues":
-            self.trigger_sample(evse, at)
-        else:
-            return {"status": "NotImplemented"}
-        return _status(True)
-
-    def _change_availability(self, payload: Payload, at: float) -> Payload:
-        is_operative = {"Operative": True, "Inoperative": False}[payload["type"]]
-        return {"status": self.change_availability(int(payload["connectorId"]), at, is_operative)}
-
-    def _unlock(self, payload: Payload, at: float) -> Payload:
-        evse = int(payload["connectorId"])
-        if evse not in self.bays:
-            raise CommandRefused("PropertyConstraintViolation", f"there is no connector {evse}")
-        self.stop(evse, at, "UnlockCommand")
-        return {"status": "Unlocked"}
-
-    def _configuration(self, payload: Payload, at: float) -> Payload:
-        known = {
-            "HeartbeatInterval": str(int(self.heartbeat_s)),
-            "MeterValueSampleInterval": str(max(1, int(self.meter_interval_s))),
-            "ClockAlignedDataInterval": "900",
-            "NumberOfConnectors": str(len(self.bays)),
-            "AuthorizeRemoteTxRequests": "false",
-            "SupportedFeatureProfiles": "Core,RemoteTrigger",
-        }
-        asked = payload.get("key") or list(known)
-        keys = [{"key": key, "readonly": True, "value": known[key]} for key in asked if key in known]
-        return {"configurationKey": keys, "unknownKey": [key for key in asked if key not in known]}
-
-    COMMANDS = {  # noqa: RUF012
-        "RemoteStartTransaction": _remote_start,
-        "RemoteStopTransaction": _remote_stop,
-        "Reset": _reset,
-        "TriggerMessage": _trigger,
-        "ChangeAvailability": _change_availability,
-        "UnlockConnector": _unlock,
-        "GetConfiguration": _configuration,
-    }
+    COMMANDS = COMMANDS
 
 
-def _status(is_accepted: bool) -> Payload:
-    return {"status": "Accepted" if is_accepted else "Rejected"}
+_DIAGNOSTICS = {"UploadFailure": "UploadFailed"}
 
 
 def _sampled(
@@ -196,5 +151,3 @@ def sampled_values(reading: Reading, is_dc: bool, context: str) -> list[dict[str
         entries.append(_sampled(f"{reading.offered_a:.1f}", context, "Current.Offered", "A"))
     entries.append(_sampled(f"{reading.temperature_c:.1f}", context, "Temperature", "Celsius", location="Cable"))
     return entries
-
-

@@ -8,7 +8,9 @@ from uuid import uuid4
 
 from bridge.demo.bay import Bay, Began, StatusIs, Stopped
 from bridge.demo.meter import Reading
-from bridge.demo.station import Call, CommandRefused, Payload, Station, StationPlan, Transaction, rfc3339
+from bridge.demo.obey2x import COMMANDS
+from bridge.demo.station import Station
+from bridge.demo.words import Call, Payload, StationPlan, Transaction, rfc3339
 from bridge.events import ConnectorStatus as Status
 
 _CONNECTOR_STATUS = {
@@ -31,6 +33,7 @@ _STOPS = {
     "SoftReset": ("ResetCommand", "ImmediateReset"),
     "HardReset": ("ResetCommand", "ImmediateReset"),
     "UnlockCommand": ("UnlockCommand", "Other"),
+    "Reboot": ("AbnormalCondition", "Reboot"),
 }
 _COMPONENTS = {  # which part of the station has the problem
     "GroundFailure": "RCD",
@@ -60,7 +63,7 @@ class Station201(Station):
             "model": plan.model[:20],
             "vendorName": plan.vendor,
             "serialNumber": plan.id[:25],
-            "firmwareVersion": plan.firmware,
+            "firmwareVersion": self.firmware,
         }
         return Call("BootNotification", {"reason": self.boot_reason, "chargingStation": station})
 
@@ -118,6 +121,8 @@ class Station201(Station):
         call.payload["idToken"] = _id_token(began.token)
         if began.remote_start_id is not None:
             call.payload["transactionInfo"]["remoteStartId"] = began.remote_start_id
+        if transaction.reservation is not None:
+            call.payload["reservationId"] = transaction.reservation
         return call
 
     def sample_call(self, evse: int, transaction: Transaction | None, at: float, context: str) -> Call:
@@ -169,86 +174,31 @@ class Station201(Station):
         info = reply.get("idTokenInfo")
         return info is None or info.get("status") == "Accepted"
 
-    # commands
+    # files and reservations
 
-    def _request_start(self, payload: Payload, at: float) -> Payload:
-        token = str(payload["idToken"]["idToken"])
-        return _status(self.start_remotely(payload.get("evseId"), token, at, int(payload["remoteStartId"])))
+    def log_status_call(self, status: str, request_id: int | None) -> Call:
+        number = {} if request_id is None else {"requestId": request_id}
+        return Call("LogStatusNotification", {"status": status} | number)
 
-    def _request_stop(self, payload: Payload, at: float) -> Payload:
-        wanted = str(payload["transactionId"])
-        found = [evse for evse, transaction in self.transactions.items() if transaction.id == wanted]
-        return _status(bool(found) and self.stop(found[0], at, "Remote"))
+    def firmware_status_call(self, status: str, request_id: int | None) -> Call:
+        number = {} if request_id is None else {"requestId": request_id}
+        return Call("FirmwareStatusNotification", {"status": status} | number)
 
-    def _reset(self, payload: Payload, at: float) -> Payload:
-        if payload["type"] == "OnIdle" and self.transactions:
-            return {"status": "Scheduled"}
-        self.reset(at, "SoftReset")
-        return _status(True)
+    def reservation_calls(self, id: int, status: str) -> Iterable[Call]:
+        yield Call("ReservationStatusUpdate", {"reservationId": id, "reservationUpdateStatus": status})
 
-    def _trigger(self, payload: Payload, at: float) -> Payload:
-        wanted, evse = str(payload["requestedMessage"]), int((payload.get("evse") or {}).get("id") or 0)
-        if wanted == "BootNotification":
-            return _status(False)  # F06.FR.17: refused when the last boot was accepted
-        if wanted == "Heartbeat":
-            self.queue.append(Call("Heartbeat", {}))
-        elif wanted == "StatusNotification":
-            self.trigger_status(evse, at)
-        elif wanted in ("MeterValues", "TransactionEvent"):
-            self.trigger_sample(evse, at)
-        else:
-            return {"status": "NotImplemented"}
-        return _status(True)
-
-    def _change_availability(self, payload: Payload, at: float) -> Payload:
-        is_operative = {"Operative": True, "Inoperative": False}[payload["operationalStatus"]]
-        return {"status": self.change_availability(int((payload.get("evse") or {}).get("id") or 0), at, is_operative)}
-
-    def _unlock(self, payload: Payload, at: float) -> Payload:
-        evse = int(payload["evseId"])
-        if evse not in self.bays:
-            raise CommandRefused("PropertyConstraintViolation", f"there is no EVSE {evse}")
-        if self.bays[evse].has_transaction:
-            return {"status": "OngoingAuthorizedTransaction"}
-        return {"status": "Unlocked"}
-
-    def _get_variables(self, payload: Payload, at: float) -> Payload:
-        known = {
-            ("OCPPCommCtrlr", "HeartbeatInterval"): str(int(self.heartbeat_s)),
-            ("SampledDataCtrlr", "TxUpdatedInterval"): str(max(1, int(self.meter_interval_s))),
-            ("AlignedDataCtrlr", "Interval"): "900",
-            ("ChargingStation", "Model"): self.plan.model,
-            ("ChargingStation", "VendorName"): self.plan.vendor,
-        }
-        return {"getVariableResult": [_variable(known, asked) for asked in payload["getVariableData"]]}
-
-    COMMANDS = {  # noqa: RUF012
-        "RequestStartTransaction": _request_start,
-        "RequestStopTransaction": _request_stop,
-        "Reset": _reset,
-        "TriggerMessage": _trigger,
-        "ChangeAvailability": _change_availability,
-        "UnlockConnector": _unlock,
-        "GetVariables": _get_variables,
-    }
+    COMMANDS = COMMANDS
 
 
-def _status(is_accepted: bool) -> Payload:
-    return {"status": "Accepted" if is_accepted else "Rejected"}
+class Station21(Station201):
+    """OCPP 2.1: what it says is valid in both, so it speaks 2.0.1 where the central system has no 2.1."""
+
+    subprotocol = "ocpp2.1"
+    offered = ("ocpp2.1", "ocpp2.0.1")
 
 
 def _id_token(token: str) -> Payload:
     return {"idToken": token, "type": "ISO14443"}
-
-
-def _variable(known: dict[tuple[str, str], str], asked: Payload) -> Payload:
-    component, variable = asked["component"], asked["variable"]
-    result = {"component": component, "variable": variable}
-    value = known.get((component["name"], variable["name"]))
-    if value is not None:
-        return result | {"attributeStatus": "Accepted", "attributeValue": value}
-    is_known = any(name == component["name"] for name, _ in known)
-    return result | {"attributeStatus": "UnknownVariable" if is_known else "UnknownComponent"}
 
 
 def _sampled(

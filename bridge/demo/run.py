@@ -57,7 +57,7 @@ async def run_demo(
 
 
 def _link(station: Station, url: str, tally: Tally) -> Link:
-    compression = "deflate" if station.subprotocol == "ocpp2.0.1" else None  # 2.0.1 part 4 section 3.3 asks for it
+    compression = "deflate" if station.subprotocol != "ocpp1.6" else None  # 2.0.1 part 4 section 3.3 asks for it
     return Link(station, url, tally, Random(station.plan.id), compression=compression)  # noqa: S311
 
 

@@ -9,74 +9,23 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import uuid4
 
-import msgspec
-
 from bridge.demo.bay import Bay, Began, CardShown, Happening, StatusIs, Stopped
-from bridge.demo.meter import Outlet
+from bridge.demo.equipment import Equipment
+from bridge.demo.words import Call, CommandRefused, Payload, StationPlan, Transaction
 
-Payload = dict[str, Any]
 _QUEUE_LIMIT = 4_000  # above it samples are thinned out, never starts and stops
 _CLOCK_ALIGNED_S = 900.0
 _NOT_BOOTED_HEARTBEAT_S = 30.0
 
 
-class StationPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """One station as planned. ``outlets`` by EVSE from 1."""
-
-    id: str
-    protocol: str
-    name: str = ""
-    vendor: str = "Nordlade"
-    model: str = "NL-22"
-    firmware: str = "3.2.1"
-    outlets: tuple[Outlet, ...]
-
-
-@dataclass(slots=True, eq=False)
-class Transaction:
-    """``id`` comes from the central system in 1.6 (None until then), from the station in 2.0.1."""
-
-    evse: int
-    token: str
-    began_at: float
-    id: int | str | None = None
-    seq_no: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class Call:
-    """One message to the central system. ``is_kept``: survives being offline."""
-
-    action: str
-    payload: Payload
-    is_kept: bool = False
-    evse: int = 0
-    transaction: Transaction | None = None
-    message_id: str = field(default_factory=lambda: str(uuid4()))
-
-
-class CommandRefused(Exception):
-    """The answer to a command is a CALLERROR with this code."""
-
-    def __init__(self, code: str, description: str = "") -> None:
-        super().__init__(description)
-        self.code, self.description = code, description
-
-
-def rfc3339(at: float) -> str:
-    """Unix seconds as RFC 3339 UTC with milliseconds."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
-
-
-class Station:
+class Station(Equipment):
     """Subclasses set ``subprotocol`` and ``COMMANDS`` and fill in the words: what raises NotImplementedError here."""
 
     subprotocol: ClassVar[str]
+    offered: ClassVar[tuple[str, ...]] = ()  # subprotocols, when it would take others as well
     COMMANDS: ClassVar[dict[str, Callable[[Any, Payload, float], Payload]]]
 
     def __init__(self, plan: StationPlan, bays: dict[int, Bay], meter_interval_s: float) -> None:
@@ -91,6 +40,8 @@ class Station:
         self._heartbeat_at = self._clock_at = float("inf")
         self._sample_at: dict[int, float] = {}
         self._last_status: dict[int, str] = {}
+        self._claimed: dict[int, int] = {}  # evse -> reservation that its next session redeems
+        self.equip()
 
     # the words, by protocol
 
@@ -147,14 +98,14 @@ class Station:
         self._heartbeat_at = float("inf")
         for evse, bay in self.bays.items():
             bay.verdict(at, True)  # a card that waits for its answer: known ones charge while offline
-            self._take(evse, bay.advance(at))
+            self.take(evse, bay.advance(at))
 
     def rejoin(self, at: float) -> None:
         """Begin with the cars that are already there; call it just before connecting."""
         self.is_online = True  # so that nothing is marked as queued
         for evse, bay in self.bays.items():
             bay.rejoin(at)
-            self._take(evse, bay.advance(at))
+            self.take(evse, bay.advance(at))
         self.is_online = False
 
     # time
@@ -166,25 +117,27 @@ class Station:
             self._clock_at,
             min((bay.due() for bay in self.bays.values()), default=float("inf")),
             min(self._sample_at.values(), default=float("inf")),
+            self.equipment_due(),
         )
 
     def tick(self, at: float) -> None:
         """Let the bays live up to ``at`` and queue what there is to say."""
+        self.run_equipment(at)
         for evse, bay in self.bays.items():
             if bay.due() <= at:
-                self._take(evse, bay.advance(at))
+                self.take(evse, bay.advance(at))
             if self._sample_at.get(evse, float("inf")) <= at:
                 self._sample(evse, at)
         if self._clock_at <= at:
             self._clock_at = _next_clock(at)
             for evse in self.bays:
-                self._put(self.sample_call(evse, self.transactions.get(evse), at, "Sample.Clock"))
+                self.put(self.sample_call(evse, self.transactions.get(evse), at, "Sample.Clock"))
         if self._heartbeat_at <= at:
             self._heartbeat_at = at + self.heartbeat_s
-            self._put(Call("Heartbeat", {}))
+            self.put(Call("Heartbeat", {}))
 
     def _sample(self, evse: int, at: float) -> None:
-        self._take(evse, self.bays[evse].advance(at))
+        self.take(evse, self.bays[evse].advance(at))
         transaction = self.transactions.get(evse)
         if transaction is None:
             return
@@ -192,14 +145,18 @@ class Station:
         missed = int((at - due) // self.meter_interval_s)
         self._sample_at[evse] = due + (missed + 1) * self.meter_interval_s
         if len(self.queue) < _QUEUE_LIMIT:
-            self._put(self.sample_call(evse, transaction, at, "Sample.Periodic"))
+            self.put(self.sample_call(evse, transaction, at, "Sample.Periodic"))
 
-    def _take(self, evse: int, happened: Iterable[Happening]) -> None:
+    def say(self, action: str, payload: Payload) -> None:
+        """Queue news of the moment."""
+        self.put(Call(action, payload))
+
+    def take(self, evse: int, happened: Iterable[Happening]) -> None:
         for news in happened:
             match news:
                 case StatusIs():
                     for call in (*self.status_calls(evse, news), *self.state_calls(evse, news)):
-                        self._put(call)
+                        self.put(call)
                 case CardShown():
                     self._show_card(evse, news)
                 case Began():
@@ -209,25 +166,29 @@ class Station:
 
     def _show_card(self, evse: int, shown: CardShown) -> None:
         if self.is_online:
-            self._put(self.authorize_call(evse, shown.token))
+            self.put(self.authorize_call(evse, shown.token))
         else:
             bay = self.bays[evse]
-            bay.verdict(shown.at, True)
-            self._take(evse, bay.advance(shown.at))
+            bay.verdict(shown.at, not self.local_list.refuses(shown.token))
+            self.take(evse, bay.advance(shown.at))
 
     def _begin(self, evse: int, began: Began) -> None:
-        transaction = Transaction(evse, began.token, began.at)
+        transaction = Transaction(evse, began.token, began.at, reservation=self._claimed.pop(evse, None))
         self.transactions[evse] = transaction
+        self.diary.append((began.at, f"EVSE {evse} began a session"))
         self._sample_at[evse] = began.at + self.meter_interval_s
-        self._put(self.start_call(transaction, began))
+        self.put(self.start_call(transaction, began))
 
     def _end(self, evse: int, stopped: Stopped) -> None:
         transaction = self.transactions.pop(evse, None)
         self._sample_at.pop(evse, None)
         if transaction is not None:
-            self._put(self.stop_call(transaction, stopped))
+            self.profiles.ended(str(transaction.id))
+            self.diary.append((stopped.at, f"EVSE {evse} ended a session: {stopped.reason}"))
+            self.put(self.stop_call(transaction, stopped))
 
-    def _put(self, call: Call) -> None:
+    def put(self, call: Call) -> None:
+        """Queue a call; news of the moment is dropped while offline."""
         if call.is_kept or self.is_online:
             self.queue.append(call)
 
@@ -254,7 +215,7 @@ class Station:
             self._booted(reply, at)
         elif call.action == "Authorize":
             self.bays[call.evse].verdict(at, self.verdict_of(call, reply))
-            self._take(call.evse, self.bays[call.evse].advance(at))
+            self.take(call.evse, self.bays[call.evse].advance(at))
         elif self._is_running(call.transaction) and not self.verdict_of(call, reply):
             self.stop(call.evse, at, "DeAuthorized")
 
@@ -292,7 +253,12 @@ class Station:
             return
         self.is_accepted = self.has_booted = True
         self._clock_at = _next_clock(at)
+        self.device.put("HeartbeatInterval", str(int(self.heartbeat_s)))
+        self.diary.append((at, f"booted with firmware {self.firmware}"))
         self._tell_status(at)
+        for job in self.after_boot:
+            job(at)
+        self.after_boot.clear()
 
     boot_retry_at: float | None = None
 
@@ -319,15 +285,19 @@ class Station:
         bay = self.bays.get(evse)
         if bay is None or not bay.stop(at, reason):
             return False
-        self._take(evse, bay.advance(at))
+        self.take(evse, bay.advance(at))
         return True
 
     def start_remotely(self, evse: int | None, token: str, at: float, remote_start_id: int | None = None) -> bool:
         """Start at ``evse``, or at the first free bay."""
         for number in [evse] if evse else list(self.bays):
             bay = self.bays.get(number)
-            if bay is not None and bay.remote_start(at, token, remote_start_id):
-                self._take(number, bay.advance(at))
+            if bay is None:
+                continue
+            if (reservation := self.claim(number, token, at)) is not None:
+                self._claimed[number] = reservation
+            if bay.remote_start(at, token, remote_start_id):
+                self.take(number, bay.advance(at))
                 return True
         return False
 
@@ -344,8 +314,26 @@ class Station:
             return "Rejected"
         done = [self.bays[number].enable(at, is_operative) for number in numbers]
         for number in numbers:
-            self._take(number, self.bays[number].advance(at))
+            self.take(number, self.bays[number].advance(at))
         return "Accepted" if all(done) else "Scheduled"
+
+    def trigger(self, wanted: str, evse: int, at: float) -> str:
+        """Send a message now; OCPP's status for the answer."""
+        if wanted == "BootNotification":
+            self.queue.append(self.boot_call())
+        elif wanted == "Heartbeat":
+            self.say("Heartbeat", {})
+        elif wanted == "StatusNotification":
+            self.trigger_status(evse, at)
+        elif wanted == "MeterValues":
+            self.trigger_sample(evse, at)
+        elif wanted == "FirmwareStatusNotification":
+            self.put(self.firmware_status_call(*self.firmware_status))
+        elif wanted in ("LogStatusNotification", "DiagnosticsStatusNotification"):
+            self.put(self.log_status_call(*self.log_status))
+        else:
+            return "NotImplemented"
+        return "Accepted"
 
     def trigger_status(self, evse: int, at: float) -> None:
         """Tell the status of one EVSE again, or of all for 0."""
@@ -353,14 +341,14 @@ class Station:
             if evse in (0, number):
                 self._last_status.pop(number, None)
                 for call in self.status_calls(number, bay.status_now(at)):
-                    self._put(call)
+                    self.put(call)
 
     def trigger_sample(self, evse: int, at: float) -> None:
         """Send a sample of one EVSE now, or of all for 0."""
         for number, bay in self.bays.items():
             if evse in (0, number):
-                self._take(number, bay.advance(at))
-                self._put(self.sample_call(number, self.transactions.get(number), at, "Trigger"))
+                self.take(number, bay.advance(at))
+                self.put(self.sample_call(number, self.transactions.get(number), at, "Trigger"))
 
 
 def _next_clock(at: float) -> float:

@@ -168,6 +168,19 @@ class Dashboard(Section):
     trusted_proxies: int = Field(0, ge=0, le=5)  # how many proxies of ours stand in front and set X-Forwarded-*
 
 
+class Files(Section):
+    """Logs and diagnostics that stations upload, firmware images that they fetch; both through the dashboard."""
+
+    folder: Path = Path("data/files")
+    public_url: str = Field("", pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*)?)?$")  # the dashboard, as stations reach it
+    max_upload_mb: int = Field(200, ge=1, le=100_000)
+    max_image_mb: int = Field(1_000, ge=1, le=100_000)
+    link_hours: int = Field(24, ge=1, le=720)  # how long an address works
+    keep_days: int = Field(90, ge=1)
+    keep_free_mb: int = Field(500, ge=0)  # nothing is taken in when less of the disk would be free
+    allow_http: bool = False  # uploads and images over plain HTTP beyond loopback
+
+
 class Smtp(Section):
     """Recipients as Apprise URLs carry their own server; this one is for plain addresses."""
 
@@ -212,6 +225,7 @@ class Settings(BaseSettings):
     billing: Billing = Billing()
     admin: Admin = Admin()
     dashboard: Dashboard = Dashboard()
+    files: Files = Files()
     alerts: Alerts = Alerts()
     log: Log = Log()
 

@@ -24,11 +24,12 @@ from bridge.command_bus import CommandClient
 from bridge.events import utc_now
 from bridge.settings import Settings
 from bridge.stores.database import RecordsUnavailable
+from bridge.stores.files import Files
 from bridge.stores.opening import open_telemetry
 from bridge.stores.people import People, Role, pepper, secret_key
 from bridge.stores.records import Records
 from bridge.stores.telemetry import TelemetryStore
-from dashboard import api, auth, components, health, security, stream
+from dashboard import api, auth, components, files, health, security, stream
 from dashboard import services as doors
 from dashboard.live import Hub
 from dashboard.places import assets_folder
@@ -177,6 +178,7 @@ def create_app(
         records=records,
         people=people or People(records, pepper(settings)),
         telemetry=telemetry or open_telemetry(settings),
+        files=Files(records, settings.files.folder, pepper(settings), settings.files.keep_free_mb),
         now=now,
         hub=hub,
         commands=commands,
@@ -192,6 +194,9 @@ def create_app(
     routes = api.blueprint()
     csrf.exempt(routes)  # no cookie opens it, so no other site can use one
     server.register_blueprint(routes)
+    doors_for_files = files.blueprint()
+    csrf.exempt(doors_for_files)  # no cookie opens them either
+    server.register_blueprint(doors_for_files)
     if found.hub is not None:
         server.register_blueprint(stream.blueprint(found.hub, now))
     app = _build_dash(server, settings)

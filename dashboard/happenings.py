@@ -274,6 +274,14 @@ def _answered(body: Body) -> tuple[str, bool]:
     return _with(f"Answer to {body.get('action', 'a command')}", _say(body, "status", "detail")), False
 
 
+def _file_received(body: Body) -> tuple[str, bool]:
+    return _with("File received from the station", _say(body, "name", "size")), False
+
+
+def _firmware_fetched(body: Body) -> tuple[str, bool]:
+    return _with("The station fetches firmware", _say(body, "name", "version")), False
+
+
 def _other(body: Body) -> tuple[str, bool]:
     return _with("Message", _say(body, "action", "type")), False
 
@@ -300,4 +308,6 @@ _WORDS: dict[str, Callable[[Body], tuple[str, bool]]] = {
     "AnswerRefused": _answer_refused,
     "FrameMended": _mended,
     "CommandAnswered": _answered,
+    "FileReceived": _file_received,
+    "FirmwareFetched": _firmware_fetched,
 }

@@ -29,7 +29,10 @@ OPEN: dict[str, str] = {
     "health.readyz": "says only which parts answer",
     "health.metrics": "has a check of its own: loopback or a bearer token",
 }
-OPEN_BLUEPRINTS: dict[str, str] = {"api": "REST checks a bearer token of its own on every route"}
+OPEN_BLUEPRINTS: dict[str, str] = {
+    "api": "REST checks a bearer token of its own on every route",
+    "files": "the one-time token in the address is the credential: stations have no login",
+}
 
 CSRF_COOKIE = "_csrf_token"  # Dash's renderer looks for this one and repeats it in the header
 CSRF_HEADER = "X-CSRFToken"

@@ -10,6 +10,7 @@ from flask import Flask, current_app
 
 from bridge.command_bus import CommandClient
 from bridge.settings import Settings
+from bridge.stores.files import Files
 from bridge.stores.people import People
 from bridge.stores.records import Records
 from bridge.stores.telemetry import TelemetryStore
@@ -26,6 +27,7 @@ class Services:
     records: Records
     people: People
     telemetry: TelemetryStore
+    files: Files
     now: Callable[[], datetime]
     hub: Hub | None = None
     commands: CommandClient | None = None

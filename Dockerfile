@@ -14,7 +14,8 @@ FROM python:3.11-slim
 LABEL org.opencontainers.image.title=chargewatch org.opencontainers.image.licenses=Apache-2.0
 RUN groupadd --system --gid 10001 chargewatch \
  && useradd --system --uid 10001 --gid chargewatch --home-dir /srv/chargewatch --shell /usr/sbin/nologin chargewatch \
- && install -d -o chargewatch -g chargewatch -m 0750 /srv/chargewatch /srv/chargewatch/data
+ && install -d -o chargewatch -g chargewatch -m 0750 /srv/chargewatch /srv/chargewatch/data \
+    /srv/chargewatch/files
 COPY --from=build /opt/chargewatch /opt/chargewatch
 ENV PATH=/opt/chargewatch/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 # Settings are read from ./chargewatch.toml and the environment, the defaults keep their files in ./data.

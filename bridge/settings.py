@@ -8,6 +8,7 @@ error that names it.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import tomllib
 from decimal import Decimal
@@ -15,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -172,13 +173,20 @@ class Files(Section):
     """Logs and diagnostics that stations upload, firmware images that they fetch; both through the dashboard."""
 
     folder: Path = Path("data/files")
-    public_url: str = Field("", pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*)?)?$")  # the dashboard, as stations reach it
+    public_url: str = ""  # the dashboard, as stations reach it
     max_upload_mb: int = Field(200, ge=1, le=100_000)
     max_image_mb: int = Field(1_000, ge=1, le=100_000)
     link_hours: int = Field(24, ge=1, le=720)  # how long an address works
     keep_days: int = Field(90, ge=1)
     keep_free_mb: int = Field(500, ge=0)  # nothing is taken in when less of the disk would be free
     allow_http: bool = False  # uploads and images over plain HTTP beyond loopback
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        if url and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", url):
+            raise ValueError("an http or https address without user, query and fragment: https://chargewatch.example")
+        return url.rstrip("/")
 
 
 class Smtp(Section):

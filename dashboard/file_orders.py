@@ -35,7 +35,7 @@ class Ordered(NamedTuple):
 
 def public_base(settings: Settings) -> str:
     """The dashboard's address as stations reach it, without a slash at the end. Raises NoAddress."""
-    base = settings.files.public_url.rstrip("/")
+    base = settings.files.public_url
     if not base:
         if not _is_loopback(settings.dashboard.host):
             raise NoAddress("Set files.public_url to the https address under which stations reach the dashboard.")

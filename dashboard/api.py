@@ -23,7 +23,7 @@ from bridge.stores.people import Role
 from bridge.stores.records import SessionQuery, decode_cursor, encode_cursor
 from bridge.stores.shapes import ConnectorRow, StationRow
 from bridge.stores.telemetry import Sample, StoreUnavailable
-from dashboard import api_commands, api_fields, api_schema
+from dashboard import api_commands, api_fields, api_files, api_schema
 from dashboard.alerts.lifecycle import OPEN_STATES, AlarmState
 from dashboard.alerts.store import Alarm, AlarmQuery, AlarmStore
 from dashboard.api_parts import (
@@ -63,6 +63,7 @@ def blueprint() -> Blueprint:
     api.add_url_rule("/<path:rest>", "nothing", _nothing, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
     api.register_error_handler(Problem, problem)
     api.register_error_handler(HTTPException, _http_problem)
+    api_files.install(api)
     for unavailable in (RecordsUnavailable, StoreUnavailable):
         api.register_error_handler(unavailable, _unavailable)
     return api
@@ -153,7 +154,7 @@ def _alarms(query: dict[str, str]) -> Answer:
     return page(AlarmStore(services().records).alarms(asked), _alarm_body)
 
 
-_VIEWS: dict[str, Callable[..., Answer]] = {
+_VIEWS: dict[str, Callable[..., Answer | Response]] = {
     "stations": _stations,
     "station": _station,
     "sessions": _sessions,
@@ -163,15 +164,23 @@ _VIEWS: dict[str, Callable[..., Answer]] = {
     "details": api_commands.details,
     "commands": api_commands.commands,
     "command": api_commands.command,
+    "uploads": api_files.uploads,
+    "logs": api_files.logs,
+    "upload": api_files.upload,
+    "images": api_files.images,
+    "image_add": api_files.image_add,
+    "image_delete": api_files.image_delete,
+    "firmware": api_files.firmware,
 }
 _TICK = timedelta(microseconds=1)  # ranges are [start, end), the last reading belongs to the session
 
 
-def _answered(name: str, view: Callable[..., Answer]) -> Callable[..., Response]:
+def _answered(name: str, view: Callable[..., Answer | Response]) -> Callable[..., Response]:
     allowed = {field.name for field in api_schema.OPERATIONS[name].query}
 
     def answer(**path: str) -> Response:
-        return as_json(view(query_of(allowed), **path))
+        made = view(query_of(allowed), **path)
+        return made if isinstance(made, Response) else as_json(made)
 
     return answer
 

@@ -8,7 +8,8 @@ silence.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -44,26 +45,38 @@ _TOKEN_FIELDS = frozenset({"idToken", "idTag", "parentIdTag", "groupIdToken", "t
 
 
 def command(query: dict[str, str], id: str, action: str) -> Answer:
-    station, timeout_s = _station(id), _timeout(query)
-    payload = _body()
-    if reason := orders.why_not(station):
-        raise Problem(409, "This station takes no commands", reason)
-    try:
+    station, timeout_s = station_of(id), timeout_of(query)
+    payload = json_body()
+    with ordering(station):
         answer = orders.order(
             station, action, payload, role=g.api_role, actor=f"token {g.api_name}", timeout_s=timeout_s
         )
+    return answered(answer)
+
+
+@contextmanager
+def ordering(station: StationRow) -> Iterator[None]:
+    """While a command is given: why it cannot be becomes a problem."""
+    if reason := orders.why_not(station):
+        raise Problem(409, "This station takes no commands", reason)
+    try:
+        yield
     except orders.NotAllowed as error:
-        detail = f"{action[:64]} with this payload needs a token of the role {error.needed}."
+        detail = f"This command with this payload needs a token of the role {error.needed}."
         raise Problem(403, "The token's role is too low", detail) from error
     except orders.NoWay as error:
         raise Problem(503, "Commands do not get through", str(error), {"Retry-After": "5"}) from error
+
+
+def answered(answer: BusAnswer) -> Answer:
+    """What the station answered; raises the problem of every other outcome."""
     if answer.outcome is not CommandOutcome.ANSWERED:
         raise _PROBLEMS[answer.outcome](answer)
     return {"outcome": str(answer.outcome), "payload": answer.payload}
 
 
 def commands(query: dict[str, str], id: str) -> Answer:
-    station = _station(id)
+    station = station_of(id)
     return {
         "station": station.id,
         "protocol": known(station.protocol),
@@ -77,7 +90,7 @@ def commands(query: dict[str, str], id: str) -> Answer:
 
 
 def details(query: dict[str, str], id: str) -> Answer:
-    station, limit = _station(id), limit_of(query)
+    station, limit = station_of(id), limit_of(query)
     kinds = states_of(query, DetailKind, "kind") or list(DetailKind)
     if g.api_role == Role.VIEWER:  # what a station stores about a person
         kinds = [kind for kind in kinds if kind is not DetailKind.CUSTOMER]
@@ -86,14 +99,14 @@ def details(query: dict[str, str], id: str) -> Answer:
     return page(cut(rows, limit, lambda row: encode_cursor(EPOCH, f"{row.kind}\n{row.key}")), _detail)
 
 
-def _station(id: str) -> StationRow:
+def station_of(id: str) -> StationRow:
     station: StationRow | None = services().records.station(id)
     if station is None:
         raise missing("station", id)
     return station
 
 
-def _timeout(query: dict[str, str]) -> float | None:
+def timeout_of(query: dict[str, str]) -> float | None:
     text = query.get("timeout")
     if text is None:
         return None
@@ -106,7 +119,7 @@ def _timeout(query: dict[str, str]) -> float | None:
     return seconds
 
 
-def _body() -> dict[str, Any]:
+def json_body() -> dict[str, Any]:
     """The payload; nothing at all is an empty one."""
     data = request.get_data()
     if not data:

@@ -153,6 +153,39 @@ DETAIL = (
     Field("received_at", TIME, "By our clock."),
 )
 
+UPLOAD = (
+    Field("id", INTEGER, "Number of the upload."),
+    Field("station", TEXT, "Whose file it is."),
+    Field("kind", TEXT, "What was asked for: diagnostics or security."),
+    Field("created_at", TIME, "When its address was made."),
+    Field("created_by", TEXT, "Who asked."),
+    Field("expires_at", TIME, "Until when the address works."),
+    Field("received_at", or_null(TIME), "When the file had come whole; null while it has not."),
+    Field("name", or_null(TEXT), "As the station called it, made harmless."),
+    Field("size_bytes", or_null(INTEGER), "Its size."),
+    Field("sha256", or_null(TEXT), "Its SHA-256 in hex."),
+    Field("address", or_null(TEXT), "From where it came."),
+)
+
+IMAGE = (
+    Field("id", INTEGER, "Number of the image."),
+    Field("name", TEXT, "Name of the file."),
+    Field("version", or_null(TEXT), "As who added it said."),
+    Field("vendor", or_null(TEXT), "As who added it said."),
+    Field("model", or_null(TEXT), "As who added it said."),
+    Field("size_bytes", INTEGER, "Its size."),
+    Field("sha256", TEXT, "Its SHA-256 in hex."),
+    Field("is_signed", BOOLEAN, "Whether it is sent with its maker's signature."),
+    Field("created_at", TIME, "When it was added."),
+    Field("created_by", TEXT, "Who added it."),
+)
+
+FILE_ORDER = (
+    Field("outcome", {"type": "string", "const": str(CommandOutcome.ANSWERED)}, "The station answered."),
+    Field("payload", {"type": "object", "additionalProperties": True}, "Of its CALLRESULT; a status may say no."),
+    Field("upload", or_null(INTEGER), "Number of the upload that will hold the log; null where none will come."),
+)
+
 PARAMETER = (
     Field("name", TEXT, "As in the body of the request."),
     Field("label", TEXT, "As people read it."),

@@ -20,6 +20,8 @@ from dashboard.api_fields import (
     CONNECTOR,
     DETAIL,
     EVIDENCE,
+    FILE_ORDER,
+    IMAGE,
     INTEGER,
     MOMENT,
     OCPP_ACTION,
@@ -28,6 +30,7 @@ from dashboard.api_fields import (
     SESSION,
     STATION,
     TEXT,
+    UPLOAD,
     Field,
     or_null,
 )
@@ -61,8 +64,8 @@ _TIMEOUT = Field(
 
 
 class Operation(NamedTuple):
-    """``item`` names the schema of an answer, or of an item of a list. A POST has a body of any fields, and
-    ``problems`` of its own."""
+    """``item`` names the schema of an answer, or of an item of a list; without one the answer is a file. A POST has a
+    body of any fields, or a form, and ``problems`` of its own."""
 
     path: str
     summary: str
@@ -71,7 +74,10 @@ class Operation(NamedTuple):
     query: tuple[Field, ...] = ()
     method: str = "get"
     problems: tuple[str, ...] = ()
+    body: str = "application/json"
 
+
+_ORDER_PROBLEMS = ("403", "409", "413", "415", "422", "502", "504")
 
 OPERATIONS: dict[str, Operation] = {
     "stations": Operation(
@@ -93,7 +99,42 @@ OPERATIONS: dict[str, Operation] = {
         False,
         (_TIMEOUT,),
         method="post",
-        problems=("403", "409", "413", "415", "422", "502", "504"),
+        problems=_ORDER_PROBLEMS,
+    ),
+    "uploads": Operation(
+        "/stations/{id}/uploads", "Logs and diagnostics of a station, newest first.", "Upload", True, (_LIMIT, _CURSOR)
+    ),
+    "logs": Operation(
+        "/stations/{id}/logs",
+        "Ask a station to upload a log: kind is diagnostics or security; since, until and retries as it takes them.",
+        "FileOrder",
+        False,
+        (_TIMEOUT,),
+        method="post",
+        problems=_ORDER_PROBLEMS,
+    ),
+    "upload": Operation("/uploads/{id}", "The file that came, as an attachment.", "", False, problems=("403",)),
+    "images": Operation("/firmware", "Firmware images, newest first.", "Image", True),
+    "image_add": Operation(
+        "/firmware",
+        "Add an image: a form with a file, and version, vendor, model, signature and signing_certificate.",
+        "Image",
+        False,
+        method="post",
+        problems=("403", "409", "413", "415", "507"),
+        body="multipart/form-data",
+    ),
+    "image_delete": Operation(
+        "/firmware/{id}", "Delete an image; its addresses end with it.", "Image", False, (), "delete", ("403",)
+    ),
+    "firmware": Operation(
+        "/stations/{id}/firmware",
+        "Ask a station to install an image: image is its number; retrieve_at, install_at and retries as it takes them.",
+        "FileOrder",
+        False,
+        (_TIMEOUT,),
+        method="post",
+        problems=_ORDER_PROBLEMS,
     ),
     "sessions": Operation(
         "/sessions",
@@ -129,11 +170,14 @@ SCHEMAS = {
     "Connector": CONNECTOR,
     "Detail": DETAIL,
     "Evidence": EVIDENCE,
+    "FileOrder": FILE_ORDER,
+    "Image": IMAGE,
     "OcppAction": OCPP_ACTION,
     "Parameter": PARAMETER,
     "Sample": SAMPLE,
     "Session": SESSION,
     "Station": STATION,
+    "Upload": UPLOAD,
 }
 
 _PROBLEMS = {
@@ -145,12 +189,13 @@ _PROBLEMS = {
 }
 _SPECIAL_PROBLEMS = {
     "403": "The token's role is too low; detail names the one that is needed.",
-    "409": "The station is not connected, waits for approval, or takes no commands.",
+    "409": "The station is not connected, waits for approval, or takes no commands; the image is here already.",
     "413": "The body is too large.",
-    "415": "The body is no JSON.",
+    "415": "The body is not of the kind that is asked for.",
     "422": "No such command in the station's version, or a wrong payload; path says where.",
     "502": "The station refused: code and description are those of its CALLERROR.",
     "504": "No answer in time; detail says whether the command was sent.",
+    "507": "The disk is nearly full.",
 }
 
 
@@ -167,7 +212,7 @@ def document() -> dict[str, Any]:
         },
         "servers": [{"url": "/api/v1"}],
         "security": [{"token": []}],
-        "paths": {op.path: {op.method: _operation(name, op)} for name, op in OPERATIONS.items()} | _self(),
+        "paths": _paths() | _self(),
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "chargewatch token add"}},
             "schemas": {name: _object(fields) for name, fields in SCHEMAS.items()} | {"Problem": _PROBLEM},
@@ -176,18 +221,26 @@ def document() -> dict[str, Any]:
     }
 
 
+def _paths() -> dict[str, Any]:
+    paths: dict[str, Any] = {}
+    for name, op in OPERATIONS.items():
+        paths.setdefault(op.path, {})[op.method] = _operation(name, op)
+    return paths
+
+
 def _operation(name: str, op: Operation) -> dict[str, Any]:
     answer = {"$ref": f"#/components/schemas/{op.item}"}
+    success = _response(_page(answer) if op.is_list else answer) if op.item else _FILE
     made = {
         "operationId": name,
         "summary": op.summary,
         "parameters": [*_path_parameters(op), *map(_query_parameter, op.query)],
-        "responses": {"200": _response(_page(answer) if op.is_list else answer)}
+        "responses": {"200": success}
         | {code: {"$ref": f"#/components/responses/{code}"} for code in sorted((*_PROBLEMS, *op.problems))},
     }
     if op.method == "post":
         body = {"type": "object", "additionalProperties": True}
-        made["requestBody"] = {"required": False, "content": {"application/json": {"schema": body}}}
+        made["requestBody"] = {"required": False, "content": {op.body: {"schema": body}}}
     return made
 
 
@@ -216,6 +269,9 @@ def _self() -> dict[str, Any]:
 
 def _response(schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": "As asked.", "content": {"application/json": {"schema": schema}}}
+
+
+_FILE = {"description": "The file.", "content": {"application/octet-stream": {}}}
 
 
 def _problem_response(description: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from bridge.stores.opening import open_telemetry
 from bridge.stores.people import People, Role, pepper, secret_key
 from bridge.stores.records import Records
 from bridge.stores.telemetry import TelemetryStore
-from dashboard import api, auth, components, files, health, security, stream
+from dashboard import api, auth, components, downloads, files, health, security, stream
 from dashboard import services as doors
 from dashboard.live import Hub
 from dashboard.places import assets_folder
@@ -197,6 +197,7 @@ def create_app(
     doors_for_files = files.blueprint()
     csrf.exempt(doors_for_files)  # no cookie opens them either
     server.register_blueprint(doors_for_files)
+    server.register_blueprint(downloads.blueprint())
     if found.hub is not None:
         server.register_blueprint(stream.blueprint(found.hub, now))
     app = _build_dash(server, settings)

@@ -19,7 +19,7 @@ from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDeco
 CHUNK = 65_536
 MAX_FIELD = 65_536  # a certificate chain fits
 _MAX_PARTS = 20
-_FRAME = 1_000_000  # what a form may have around its file
+FRAME = 1_000_000  # what a form may have around its file
 STILL_S = 30.0  # without a byte
 LONGEST_S = 3_600.0
 
@@ -106,7 +106,7 @@ class _Form:
 
 def allow(request: Request, max_bytes: int) -> None:
     """Let this request be as long as its file may be; whoever reads it counts."""
-    request.max_content_length = max_bytes + _FRAME
+    request.max_content_length = max_bytes + FRAME
 
 
 @contextmanager

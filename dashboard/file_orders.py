@@ -14,12 +14,14 @@ from urllib.parse import quote, urlsplit
 from bridge.command_bus import Answer, CommandOutcome
 from bridge.settings import Settings
 from bridge.stores.files import Image, Upload
+from bridge.stores.people import Role
 from bridge.stores.shapes import StationRow
 from dashboard.files import PREFIX
+from dashboard.orders import order
 from dashboard.services import services
 
 LOG_KINDS = ("diagnostics", "security")
-_NOT_TAKEN = frozenset({CommandOutcome.REFUSED, CommandOutcome.INVALID, CommandOutcome.OFFLINE})
+_MAY_COME = frozenset({CommandOutcome.ANSWERED, CommandOutcome.TIMEOUT})
 
 
 class NoAddress(Exception):
@@ -47,43 +49,48 @@ def public_base(settings: Settings) -> str:
     return base
 
 
-def fetch_logs(station: StationRow, kind: str, by: str, timeout_s: float, **more: Any) -> Ordered:
-    """``kind`` of ``LOG_KINDS``; ``more`` as FetchLogs takes it (since, until, retries). Raises NoAddress,
-    RecordsUnavailable."""
+def fetch_logs(
+    station: StationRow, kind: str, *, role: Role, actor: str, timeout_s: float | None = None, **more: Any
+) -> Ordered:
+    """``kind`` of ``LOG_KINDS``; ``more`` as FetchLogs takes it (since, until, retries). Raises NoAddress and what
+    ``orders.order`` raises."""
     found = services()
     base, hours = public_base(found.settings), timedelta(hours=found.settings.files.link_hours)
     now, most = found.now(), found.settings.files.max_upload_mb * 1_000_000
     found.files.tidy(now, found.settings.files.keep_days)
-    link = found.files.open_upload(station.id, kind, by, now, hours, most)
+    link = found.files.open_upload(station.id, kind, actor, now, hours, most)
     payload = {"kind": kind, "location": f"{base}{PREFIX}/upload/{link.token}"} | more
-    answer = _send(station, "FetchLogs", payload, timeout_s)
-    if not _is_taken(answer):
-        found.files.delete_upload(link.id)
-        return Ordered(answer)
+    answer = None
+    try:
+        answer = order(station, "FetchLogs", payload, role=role, actor=actor, timeout_s=timeout_s)
+    finally:
+        if answer is None or not _is_taken(answer):
+            found.files.delete_upload(link.id)
     return Ordered(answer, found.files.upload(link.id))
 
 
-def update_firmware(station: StationRow, image: Image, by: str, timeout_s: float, **more: Any) -> Ordered:
+def update_firmware(
+    station: StationRow, image: Image, *, role: Role, actor: str, timeout_s: float | None = None, **more: Any
+) -> Ordered:
     """``more`` as UpdateFirmware takes it (retrieve_at, install_at, retries). A signed image is sent with its
-    signature. Raises NoAddress, RecordsUnavailable."""
+    signature. Raises NoAddress and what ``orders.order`` raises."""
     found = services()
     base, hours = public_base(found.settings), timedelta(hours=found.settings.files.link_hours)
-    link = found.files.open_download(image, station.id, by, found.now(), hours)
+    link = found.files.open_download(image, station.id, actor, found.now(), hours)
     payload = {"location": f"{base}{PREFIX}/firmware/{link.token}/{quote(image.name)}"} | more
     if image.signature and image.signing_certificate:
         payload |= {"signature": image.signature, "signing_certificate": image.signing_certificate}
-    return Ordered(_send(station, "UpdateFirmware", payload, timeout_s))
-
-
-def _send(station: StationRow, action: str, payload: dict[str, Any], timeout_s: float) -> Answer:
-    commands = services().commands
-    if commands is None:
-        return Answer(id="", outcome=CommandOutcome.OFFLINE, detail="there is no broker, over which commands travel")
-    return commands.request(station.id, action, payload, timeout_s)
+    answer = None
+    try:
+        answer = order(station, "UpdateFirmware", payload, role=role, actor=actor, timeout_s=timeout_s)
+    finally:
+        if answer is None or not _is_taken(answer):
+            found.files.close_download(link.token)
+    return Ordered(answer)
 
 
 def _is_taken(answer: Answer) -> bool:
-    return answer.outcome not in _NOT_TAKEN and answer.payload.get("status") != "Rejected"
+    return answer.outcome in _MAY_COME and answer.payload.get("status") != "Rejected"
 
 
 def _is_loopback(host: str) -> bool:

@@ -30,7 +30,6 @@ from dashboard.services import services
 PREFIX = "/files"
 WRONG_PER_MINUTE = 20  # of one address, before it is told to wait
 PLACES = 8  # files under way at once: each holds a thread
-_FORM_ROOM = 1_000_000
 _STATUS = {
     Refusal.UNKNOWN: 404,
     Refusal.SPENT: 410,
@@ -157,7 +156,7 @@ def _upload(places: _Places) -> Callable[[str], Response]:
 
 def _received(place: Upload, part: Part, name: str) -> Upload:
     is_form = request.mimetype == "multipart/form-data"
-    part.expect(max(0, (request.content_length or 0) - (_FORM_ROOM if is_form else 0)))
+    part.expect(max(0, (request.content_length or 0) - (bodies.FRAME if is_form else 0)))
     bodies.allow(request, place.max_bytes)
     with bodies.patience(request):
         arriving = bodies.Arriving(request, name)

@@ -298,6 +298,11 @@ class Files:
             raise FileRefused(Refusal.EXPIRED, "This address has expired: ask for a new one.")
         return Download(image, row.station, row.fetched_at is None)
 
+    def close_download(self, token: str) -> None:
+        """The station has no use for it."""
+        with self._records.writing() as connection:
+            connection.execute(sa.delete(downloads).where(downloads.c.token_hmac == self._hmac("download", token)))
+
     def note_fetched(self, token: str, now: datetime) -> None:
         is_new = (downloads.c.token_hmac == self._hmac("download", token)) & downloads.c.fetched_at.is_(None)
         with self._records.writing() as connection:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from ocpp_world import world
 
 from bridge.bench import connections
+from bridge.bench.client import Client
 from dashboard.cli import cli
 
 
@@ -29,6 +32,30 @@ def test_a_fleet_that_comes_at_once_is_measured(tmp_path: Path) -> None:
     assert result["boots_per_s"] == pytest.approx(40 / result["seconds_to_all_booted"], rel=0.1)
     assert 0 < result["reply_p50_ms"] <= result["reply_p99_ms"]
     assert result["memory_fresh_mib"] > 10, "a bridge with its libraries"
+
+
+class Listener(Client):
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.heard: list[bytes] = []
+
+    def on_answer(self, payload: bytes) -> None:
+        self.heard.append(payload)
+
+
+def test_an_idle_station_answers_pings_and_takes_none_for_an_answer(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with world(tmp_path, ping_interval_s=0.05) as house:
+            loop = asyncio.get_running_loop()
+            _, client = await loop.create_connection(lambda: Listener("/ocpp/CP"), "127.0.0.1", house.server.port)
+            assert await client.opened
+            await house.until(lambda: house.server.connections["CP"].answers_pings, "a pong")
+            client.say(b'[2,"1","Heartbeat",{}]')
+            await house.until(lambda: client.heard, "the answer")
+            assert [payload[:6] for payload in client.heard] == [b'[3,"1"']
+            client.close()
+
+    asyncio.run(scene())
 
 
 @pytest.mark.usefixtures("quick")

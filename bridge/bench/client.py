@@ -9,6 +9,7 @@ import asyncio
 import base64
 import os
 
+_TEXT, _PING, _PONG = 0x1, 0x9, 0xA
 _shared = memoryview(bytearray(65_536))  # all clients of the one loop read into it, each at its time
 
 
@@ -32,7 +33,7 @@ class Client(asyncio.BufferedProtocol):
 
     def say(self, text: bytes) -> None:
         """Send a text frame."""
-        self._transport.write(_masked_header(len(text)) + text)
+        self._transport.write(_masked_header(_TEXT, len(text)) + text)
 
     def close(self) -> None:
         self._transport.abort()
@@ -57,12 +58,18 @@ class Client(asyncio.BufferedProtocol):
             self._finish_handshake()
         while self._is_open and (end := _frame_end(self._buffer)):
             frame, self._buffer = self._buffer[:end], self._buffer[end:]
-            self.on_answer(frame[_head_size(frame) :])
+            self._take(frame[0] & 0x0F, frame[_head_size(frame) :])
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.opened.done():
             self.opened.set_result(False)
         self.on_lost()
+
+    def _take(self, opcode: int, payload: bytes) -> None:
+        if opcode == _TEXT:
+            self.on_answer(payload)
+        elif opcode == _PING:  # who never answers one is taken for gone
+            self._transport.write(_masked_header(_PONG, len(payload)) + payload)
 
     def _finish_handshake(self) -> None:
         head, mark, rest = self._buffer.partition(b"\r\n\r\n")
@@ -75,11 +82,11 @@ class Client(asyncio.BufferedProtocol):
                 self.on_open()
 
 
-def _masked_header(size: int) -> bytes:
-    """A client's text frame with a mask of zeros, which leaves the payload as it is (section 5.3)."""
+def _masked_header(opcode: int, size: int) -> bytes:
+    """Of a client's frame with a mask of zeros, which leaves the payload as it is (section 5.3)."""
     if size < 126:
-        return bytes((0x81, 0x80 | size)) + b"\0\0\0\0"
-    return bytes((0x81, 0x80 | 126)) + size.to_bytes(2) + b"\0\0\0\0"
+        return bytes((0x80 | opcode, 0x80 | size)) + b"\0\0\0\0"
+    return bytes((0x80 | opcode, 0x80 | 126)) + size.to_bytes(2) + b"\0\0\0\0"
 
 
 def _head_size(frame: bytes) -> int:

@@ -129,6 +129,32 @@ def test_a_hostile_answer_is_kept_and_never_raises(tmp_path: Path, protocol: str
             assert isinstance(answer_to(there, action, asked.payload, answer)[0], CommandAnswered)
 
 
+def twisted(tree: Any) -> Iterator[Any]:
+    """The same tree with one branch or leaf gone wrong, for each of them."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield {name: item for name, item in tree.items() if name != key}
+            yield from (tree | {key: other} for other in [*TWISTS, *twisted(value)])
+    elif isinstance(tree, list):
+        yield from ([other] for item in tree for other in twisted(item))
+
+
+@pytest.mark.parametrize("protocol", BY_PROTOCOL)
+def test_a_message_with_anything_wrong_in_it_is_no_fault_of_ours(tmp_path: Path, protocol: str) -> None:
+    faulty, sent = [], 0
+    with desk(tmp_path, BY_PROTOCOL[protocol]) as there:
+        there.talk._max_frame_bytes = 1_000_000
+        for action, said in FROM[protocol].items():
+            for payload in twisted(said.payload):
+                kind, sent = 6 if action in SENDS else 2, sent + 1
+                answer = there.send(json.dumps([kind, "1", action, payload]), NOW)
+                codes = [event.code for event in there.events if isinstance(event, FrameRefused)]
+                if "InternalError" in codes or (answer is None) is not (kind == 6):
+                    faulty.append((action, payload))
+    assert faulty == []
+    assert sent > 500
+
+
 @pytest.mark.parametrize("protocol", BY_PROTOCOL)
 @pytest.mark.parametrize("status", ["Rejected", "Failed", "Unheard"])
 def test_a_refused_call_leaves_no_record(tmp_path: Path, protocol: str, status: str) -> None:

@@ -13,6 +13,7 @@ from bridge.ocpp.readings import moment
 from bridge.ocpp.versions import AnswerEvents, Context, Payload
 
 _T = TypeVar("_T")
+_MAX_EVSE = 999
 _SAID = frozenset(("Accepted", "RebootRequired"))
 
 
@@ -22,9 +23,10 @@ def body_of(payload: Payload, *without: str) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if key not in without and value not in ("", None, [], {})}
 
 
-def detail(key: object, body: Mapping[str, Any], evse: int | None = None) -> Detail:
-    """One thing, fit to be stored: no secret, nothing a store cannot take."""
-    return Detail(key=str(key), body=masking.hidden(frames.clean(dict(body))), evse=evse)
+def detail(key: object, body: Mapping[str, Any], evse: Any = None) -> Detail:
+    """One thing, fit to be stored: no secret, nothing a store cannot take. An ``evse`` that cannot be one is none."""
+    place = evse if type(evse) is int and 0 <= evse <= _MAX_EVSE else None
+    return Detail(key=str(key), body=masking.hidden(frames.clean(dict(body))), evse=place)
 
 
 def reported(

@@ -40,7 +40,7 @@ def _message(message: Mapping[str, Any]) -> list[Detail]:
     display = message.get("display")
     place = display.get("evse") if isinstance(display, dict) else None
     evse = place.get("id") if isinstance(place, dict) else None
-    return [detail(message["id"], message, evse if isinstance(evse, int) else None)] if "id" in message else []
+    return [detail(message["id"], message, evse)] if "id" in message else []
 
 
 def _customer(request: NotifyCustomerInformation, context: Context) -> list[AnyEvent]:

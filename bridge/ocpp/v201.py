@@ -224,7 +224,8 @@ def _cost(request: TransactionEvent, details: dict[str, Any], context: Context) 
     body: dict[str, Any] = frames.clean(details)
     sums = _object(body.get("totalCost"))
     total = _object(sums.get("total"))
-    amount = number(total.get("inclTax", total.get("exclTax")))
+    said = total.get("inclTax", total.get("exclTax"))
+    amount = number(said) if isinstance(said, int | float) and not isinstance(said, bool) else None
     return CostReported(
         station=context.station,
         at=moment(request.timestamp, context.received_at),

@@ -30,8 +30,7 @@ def _battery(request: BatterySwap, context: Context) -> list[AnyEvent]:
     found = []
     for battery in request.battery_data:
         evse = battery.get("evseId")
-        place = evse if isinstance(evse, int) else None
-        found.append(detail(battery.get("serialNumber", place), battery | how, place))
+        found.append(detail(battery.get("serialNumber") or f"evse {evse}", battery | how, evse))
     return [reported(context, DetailKind.BATTERY, found, request_id=request.request_id)]
 
 

@@ -151,6 +151,52 @@ def test_a_command_over_the_socket_is_answered() -> None:
     asyncio.run(run())
 
 
+def test_a_new_key_is_shown_at_the_next_connection() -> None:
+    async def run() -> None:
+        async with a_centre() as centre:
+            key = "0123456789abcdef"
+
+            async def rotate() -> None:
+                await centre.until(lambda: centre.of("StartTransaction"))
+                change = {"key": "AuthorizationKey", "value": key}
+                await centre.sockets["T-00001"].send(json.dumps([2, "k", "ChangeConfiguration", change]))
+                await centre.until(lambda: any(frame[1] == "k" for _, frame in centre.frames))
+                await centre.sockets["T-00001"].close()
+                shown = "Basic " + base64.b64encode(f"T-00001:{key}".encode()).decode()
+                await centre.until(lambda: shown in centre.keys)
+
+            await while_running(links_to(centre, 1, "1.6", key="the first key"), rotate())
+            assert len(centre.keys) == 2
+
+    asyncio.run(run())
+
+
+def test_a_file_that_cannot_be_moved_is_told_while_the_conversation_goes_on() -> None:
+    async def run() -> None:
+        async with a_centre() as centre:
+
+            async def ask() -> None:
+                await centre.until(lambda: centre.of("StartTransaction"))
+                where = {"location": "http://127.0.0.1:1/here"}
+                await centre.sockets["T-00001"].send(json.dumps([2, "d", "GetDiagnostics", where]))
+                told = "DiagnosticsStatusNotification"
+                await centre.until(lambda: len(centre.of(told)) == 2)
+                assert [frame[3]["status"] for frame in centre.of(told)] == ["Uploading", "UploadFailed"]
+
+            await while_running(links_to(centre, 1, "1.6"), ask())
+
+    asyncio.run(run())
+
+
+def test_a_2_1_station_speaks_2_0_1_where_that_is_the_newest() -> None:
+    async def run() -> None:
+        async with a_centre() as centre:
+            await while_running(links_to(centre, 1, "2.1"), centre.until(lambda: centre.of("TransactionEvent")))
+            assert centre.sockets["T-00001"].subprotocol == "ocpp2.0.1"
+
+    asyncio.run(run())
+
+
 def test_an_absent_central_system_is_tried_again_later_and_later() -> None:
     async def run() -> None:
         tally = Tally()

@@ -2,7 +2,7 @@
 that restarts with every session, phases that say the total, a station that hears nothing or restarts all the time.
 
 Pure functions over what was seen, one ``Watch`` a station. A trait is told once, in words, with the policy that would
-put it right; it changes nothing by itself. Readings are looked at for a moment every two minutes: a habit shows itself
+put it right; it changes nothing by itself. Readings are looked at for a moment every five minutes: a habit shows itself
 again.
 """
 
@@ -31,7 +31,7 @@ from bridge.session import Session
 
 _log = structlog.get_logger("ocpp")
 TELLING = frozenset(("BootNotification", "StopTransaction", "TransactionEvent"))  # looked at whenever they come
-_PAUSE, _MOMENT = timedelta(seconds=118), timedelta(seconds=2)
+_PAUSE, _MOMENT = timedelta(seconds=298), timedelta(seconds=2)
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_METERS = 64
 _BOOTS, _BOOTS_WITHIN = 5, timedelta(minutes=30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from werkzeug.test import TestResponse
 
 from bridge.broker import BrokerClient
 from bridge.command_bus import CommandClient
+from bridge.ocpp.masking import masked
 from bridge.settings import Dashboard as DashboardSettings
 from bridge.settings import Files as FilesSettings
 from bridge.settings import Mqtt, Settings
@@ -151,9 +153,13 @@ def test_logs_are_asked_for_uploaded_listed_and_read(
     assert (file.status_code, file.data, file.mimetype) == (200, DATA, "application/octet-stream")
     assert file.headers["Content-Disposition"].startswith("attachment")
     assert file.headers["X-Content-Type-Options"] == "nosniff"
+    token = location(payload)[-43:]
+    frame = json.dumps([2, "1", said, payload]).encode()
+    assert token.encode() in frame
+    assert token.encode() not in masked(said, frame)  # as the journal has it
     actions = [entry.action for entry in world.people.audit() if entry.subject == station]
     assert {"command", "command_outcome", "file_received", "file_read"} <= set(actions)
-    assert not any(location(payload)[-43:] in entry.detail for entry in world.people.audit())
+    assert not any(token in entry.detail for entry in world.people.audit())
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """What must never be stored: keys and passwords, in frames and in what is read from them. Pure.
 
 A charger tells its AuthorizationKey when asked carelessly, and we tell it a new one: the value becomes ``HIDDEN``
-before the journal, and so before everything behind it. So does the user part of an address (``ftp://user:word@host``).
+before the journal, and so before everything behind it. So does the user part of an address (``ftp://user:word@host``)
+and the token of an address where we take a file or give one: it is the leave to do so.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ _SPLIT = _WORDS.replace("key", r"[_\-. ]?key").replace("token", r"[_\-. ]?token"
 # all lengths are bounded: a hostile text must not make the search slow
 _IN_TEXT = re.compile(rf"((?:{_SPLIT})[\w-]{{0,40}}[\"']?\s{{0,5}}[:=]\s{{0,5}}[\"']?)[^\"'&;,\s}}]+", re.IGNORECASE)
 _USER_PART = re.compile(r"(?<=://)[^/@\s\"]+(?=@)")
-_HINT = re.compile(rb"key|passw|pwd|passphrase|secret|pin|psk|token|@|\\u", re.IGNORECASE)
+_TICKET = re.compile(r"(?<=/files/upload/)[\w-]{20,64}|(?<=/files/firmware/)[\w-]{20,64}")
+_HINT = re.compile(rb"key|passw|pwd|passphrase|secret|pin|psk|token|@|\\u|files\\?/", re.IGNORECASE)
 _RAW_NAME = rf'"(?:value|attributeValue|actualValue|[^"]{{0,60}}(?:{_SPLIT})[^"]{{0,60}})"'
 _RAW_VALUE = re.compile(rf'({_RAW_NAME}\s{{0,5}}:\s{{0,5}}")(?:[^"\\]|\\.)*+'.encode(), re.IGNORECASE)
 
@@ -73,7 +75,7 @@ def hidden(tree: Any, parent: str = "", is_named: bool = False) -> Any:
 def text(said: str) -> str:
     """Free text without the secrets that it names."""
     if "://" in said:
-        said = _USER_PART.sub(HIDDEN, said)
+        said = _TICKET.sub(HIDDEN, _USER_PART.sub(HIDDEN, said))
     return _IN_TEXT.sub(rf"\1{HIDDEN}", said) if ":" in said or "=" in said else said
 
 

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from bridge.access import Directory
+from bridge.authority import Authority, AuthorityError
 from bridge.billing.price import Tariff
 from bridge.book import Book
 from bridge.broker import BrokerClient
@@ -29,6 +30,8 @@ from bridge.live import BridgeView, bridge_topic
 from bridge.logs import configure_logs
 from bridge.mqtt.client import MqttChargers
 from bridge.mqtt.mapping import load_mappings
+from bridge.ocpp.certificates import Signer
+from bridge.ocpp.ledger import Ledger
 from bridge.ocpp.server import OcppServer
 from bridge.projections import DetailsProjection, RecordsProjection, Runner, TelemetryProjection
 from bridge.publisher import Publisher, last_will
@@ -76,7 +79,11 @@ class Bridge:
         )
         self._tariff = tariff
         self._intake = Intake(self._book, self._journal, Unknown(settings.tokens.unknown), tariff)
-        self._ocpp = OcppServer(settings.ocpp, settings.stations, pepper(settings), self._intake, adopt=self._adopt)
+        self._ledger = Ledger(self._records, settings.stations, self._name)
+        self._ocpp = OcppServer(
+            settings.ocpp, settings.stations, pepper(settings), self._intake, self._adopt, self._ledger
+        )
+        self._open_authority()
         self._mqtt = MqttChargers(settings, self._intake, load_mappings(settings.chargers))
         will = (bridge_topic(self._name), last_will(self._name))
         self._broker = BrokerClient(settings.mqtt, f"chargewatch-bridge-{self._name}", will)
@@ -97,6 +104,17 @@ class Bridge:
         self._uncommitted: deque[tuple[int, list[Snapshot]]] = deque()  # for the live state, when durable
         self._unsaved: dict[str, Snapshot] = {}  # for the next checkpoint
         self._checkpoint_at = 0.0
+
+    def _open_authority(self) -> None:
+        folder, certificates = self._settings.ocpp.ca_folder, self._ledger.certificates
+        if folder is None or certificates is None:
+            return
+        try:
+            authority = Authority(folder)
+        except AuthorityError as error:  # chargers come in all the same
+            _log.error("certificate requests of stations are refused", error=str(error))
+            return
+        self._ocpp.sign_by(Signer(authority, certificates, self._settings.ocpp.ca_days))
 
     async def run(self, on_ready: Callable[[int], None] = lambda port: None) -> None:
         """Run until SIGTERM, SIGINT or a failed journal (JournalFailed). ``on_ready`` gets the OCPP port."""
@@ -134,6 +152,7 @@ class Bridge:
         self._intake.tariffs = {**self._intake.tariffs, **self._kept_tariffs()}
         with contextlib.suppress(RecordsUnavailable):
             self._records.migrate()
+            self._ledger.begin()
             self._read_records()
             self._take_back()
         gc.collect()
@@ -230,8 +249,12 @@ class Bridge:
         self._book.beat()
 
     async def _refresh(self) -> None:
+        known = self._intake.directory
+        await self._ledger.write()
         with contextlib.suppress(RecordsUnavailable):
             await asyncio.to_thread(self._read_records)
+        if self._intake.directory is not known:
+            self._ocpp.recheck()
 
     def _read_records(self) -> None:
         directory = self._records.directory()

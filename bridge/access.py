@@ -17,6 +17,10 @@ import msgspec
 
 from bridge.settings import Unknown
 
+# How a station proved who it is, and which security profile that is (OCPP 1.6 security whitepaper, 2.0.1 part 2 A00):
+# "basic+local" is a key over this machine's loopback, which is on no wire.
+RANK = {"": 0, "none": 0, "basic": 1, "basic+local": 2, "basic+tls": 2, "mtls": 3}
+
 
 class StationEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A registered station. ``key_hmac`` is empty where it needs no key (a private network, by choice)."""
@@ -24,7 +28,10 @@ class StationEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     id: str
     site_id: str = ""
     is_approved: bool = True
+    is_refused: bool = False
     key_hmac: bytes = b""
+    next_key_hmac: bytes = b""  # of the key it was told to take: both open until it has come with it
+    proved: str = ""  # how it proved who it is when it last connected, to any bridge
     security_profile: int | None = None  # what it must prove by a person's word; else the setting
     policy: dict[str, Any] = {}  # what a person decided about its ways; else what is known of its model
     time_zone: str = ""  # its site's
@@ -38,10 +45,13 @@ class TokenEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Directory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
-    """What the records say about who may come in; station ids and tokens as keys."""
+    """What the records say about who may come in; station ids and tokens as keys. ``revoked`` are fingerprints of
+    certificates (SHA-256, hex)."""
+
 
     stations: dict[str, StationEntry] = {}
     tokens: dict[str, TokenEntry] = {}
+    revoked: frozenset[str] = frozenset()
 
     @cached_property
     def by_folded_id(self) -> dict[str, StationEntry | None]:
@@ -60,12 +70,15 @@ class Entry(StrEnum):
 
 
 class Admission(msgspec.Struct, frozen=True):
-    """``station`` is the id as registered, whatever case the charger used (field quirk 7)."""
+    """``station`` is the id as registered, whatever case the charger used (field quirk 7). ``reason`` is one word for
+    the metrics."""
 
     entry: Entry
     station: str
     cause: str
     security: str = "none"  # "basic" when a key was checked
+    reason: str = ""
+    is_next_key: bool = False
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -89,14 +102,30 @@ def admit(
     directory: Directory, policy: Unknown, pepper: bytes, station: str, key: bytes | None
 ) -> Admission:
     """Decide about a station at the door. ``key`` is the Basic password as bytes, ``None`` when absent."""
-    entry = directory.stations.get(station) or directory.by_folded_id.get(station.casefold())
+    entry = entry_of(directory, station)
     if entry is None:
-        return Admission(_UNKNOWN_STATION[policy], station, f"unknown station, policy {policy}")
+        return Admission(_UNKNOWN_STATION[policy], station, f"unknown station, policy {policy}", reason="unknown")
+    if entry.is_refused:
+        return Admission(Entry.REFUSED, entry.id, "a person shut it out", reason="shut out")
     if entry.key_hmac:
-        if key is None or not hmac.compare_digest(key_hmac(pepper, key), entry.key_hmac):
-            return Admission(Entry.REFUSED, entry.id, "wrong or missing key")
-        return Admission(_approval(entry), entry.id, "key matches", "basic")
+        shown = None if key is None else key_hmac(pepper, key)
+        if shown is not None and hmac.compare_digest(shown, entry.key_hmac):
+            return Admission(_approval(entry), entry.id, "key matches", "basic")
+        if shown is not None and entry.next_key_hmac and hmac.compare_digest(shown, entry.next_key_hmac):
+            return Admission(_approval(entry), entry.id, "its new key matches", "basic", is_next_key=True)
+        return Admission(Entry.REFUSED, entry.id, "wrong or missing key", reason="key")
     return Admission(_approval(entry), entry.id, "registered without a key")
+
+
+def admit_with_certificate(directory: Directory, policy: Unknown, station: str) -> Admission:
+    """Decide about a station whose certificate names it. A key it may send as well does not matter."""
+    entry = entry_of(directory, station)
+    if entry is None:
+        cause = f"unknown station with a certificate, policy {policy}"
+        return Admission(_UNKNOWN_STATION[policy], station, cause, "mtls", reason="unknown")
+    if entry.is_refused:
+        return Admission(Entry.REFUSED, entry.id, "a person shut it out", reason="shut out")
+    return Admission(_approval(entry), entry.id, "certificate matches", "mtls")
 
 
 def _approval(entry: StationEntry) -> Entry:
@@ -108,6 +137,11 @@ _UNKNOWN_STATION = {
     Unknown.HOLD: Entry.HELD,
     Unknown.ACCEPT: Entry.ACCEPTED,
 }
+
+
+def entry_of(directory: Directory, station: str) -> StationEntry | None:
+    """The registration of a station, whatever case it writes its id in."""
+    return directory.stations.get(station) or directory.by_folded_id.get(station.casefold())
 
 
 def normalise_token(token: str) -> str:

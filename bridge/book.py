@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from bridge import evidence
 from bridge import session as sessions
 from bridge.events import (
+    OURS,
     AnyEvent,
     ConnectorStatus,
     DetailKind,
@@ -23,6 +24,7 @@ from bridge.events import (
     Event,
     FrameRefused,
     MeterSampled,
+    SecurityEventNotified,
     StationBooted,
     StationConnected,
     StationDisconnected,
@@ -85,7 +87,8 @@ class Book(Shelf):
         handler = self._apply.get(type(event))
         if handler is not None:
             handler(event)
-        self._see(event)
+        if type(event) is not SecurityEventNotified or not event.kind.startswith(OURS):
+            self._see(event)
 
     # stations
 

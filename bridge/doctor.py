@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from paho.mqtt.enums import MQTTProtocolVersion
 from sqlalchemy.engine import make_url
 
+from bridge.authority import Authority, AuthorityError
 from bridge.broker import new_client
 from bridge.descriptors import open_file_limits
 from bridge.events import from_us, utc_now
@@ -268,18 +269,34 @@ def _secrets(settings: Settings) -> Iterable[Finding]:
 def _exposure(settings: Settings) -> Iterable[Finding]:
     """What would be open to strangers. Quiet when nothing is."""
     ocpp, web = settings.ocpp, settings.dashboard
-    if settings.stations.unknown is Unknown.ACCEPT and not _is_loopback(ocpp.host):
-        advice = "set stations.unknown to hold or reject, and give stations keys"
+    if settings.stations.unknown is Unknown.ACCEPT:
+        advice = "set stations.unknown to hold or reject; accept is for a demo"
         yield Finding("stations.unknown", Status.WARN, f"any charger may come in at {ocpp.host}", advice)
-    if ocpp.tls_certificate is None and not _is_loopback(ocpp.host):
-        advice = "put a TLS proxy in front or set ocpp.tls_certificate; station keys travel readable otherwise"
-        yield Finding("ocpp.tls_certificate", Status.WARN, f"plain ws:// at {ocpp.host}", advice)
+    if ocpp.tls_certificate is None and not ocpp.trusted_proxies and not _is_loopback(ocpp.host):
+        refused = ocpp.security_profile >= 2
+        what = "chargers from elsewhere are refused" if refused else "station keys travel readable"
+        advice = "set ocpp.tls_certificate, or put a TLS proxy in front and name it in ocpp.trusted_proxies"
+        yield Finding("ocpp.tls_certificate", Status.WARN, f"plain ws:// at {ocpp.host}: {what}", advice)
+    if ocpp.ca_folder is not None:
+        yield _authority(ocpp.ca_folder)
     if not web.secure_cookies and not _is_loopback(web.host):
         advice = "serve it by HTTPS and set dashboard.secure_cookies to true"
         yield Finding("dashboard.secure_cookies", Status.WARN, f"logins travel readable at {web.host}", advice)
     if not settings.mqtt.tls and not _is_loopback(settings.mqtt.host):
         advice = "set mqtt.tls unless this network is private (a compose network is)"
         yield Finding("mqtt.tls", Status.WARN, f"plain MQTT to {settings.mqtt.host}", advice)
+
+
+def _authority(folder: Path) -> Finding:
+    try:
+        until = Authority(folder).certificate.not_valid_after_utc
+    except AuthorityError as error:
+        return Finding("ocpp.ca_folder", Status.FAIL, str(error), "chargewatch ca init, or unset ocpp.ca_folder")
+    loose = [path.name for path in folder.glob("*.key") if path.stat().st_mode & 0o077]
+    if loose:
+        detail = f"others can read {', '.join(loose)}"
+        return Finding("ocpp.ca_folder", Status.WARN, detail, f"chmod 600 {folder}/*.key")
+    return Finding("ocpp.ca_folder", Status.OK, f"{folder}, good until {until:%F}")
 
 
 def _is_loopback(host: str) -> bool:

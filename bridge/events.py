@@ -71,7 +71,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=T
 class StationConnected(Event, frozen=True, kw_only=True):
     address: str
     protocol: str  # "ocpp1.6", "ocpp2.0.1", "mqtt/goe"
-    security: str = ""  # how it proved who it is: "basic", "none", "mtls"
+    security: str = ""  # how it proved who it is (access.RANK)
 
 
 class StationDisconnected(Event, frozen=True, kw_only=True):
@@ -181,7 +181,12 @@ class DeviceEventNotified(Event, frozen=True, kw_only=True):
     tech_info: str = ""
 
 
+OURS = "chargewatch."  # begins the kind of a security event that we saw ourselves, at the door
+
+
 class SecurityEventNotified(Event, frozen=True, kw_only=True):
+    """Told by the station, or seen by us: then ``kind`` begins with ``OURS``, and it is no sign of life."""
+
     kind: str
     tech_info: str = ""
 

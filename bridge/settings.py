@@ -13,6 +13,7 @@ import socket
 import tomllib
 from decimal import Decimal
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -73,9 +74,26 @@ class Ocpp(Section):
     ping_interval_s: float = Field(30.0, gt=0)  # keep-alive
     handshake_timeout_s: float = Field(10.0, gt=0)
     compression: bool = True  # permessage-deflate when the charger offers it (OCPP 2.0.1 part 4 section 3.3)
+    security_profile: int = Field(2, ge=0, le=3)
+    trusted_proxies: tuple[str, ...] = ()
+    client_certificate_header: str = Field("", pattern=r"^[A-Za-z0-9-]*$")
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     quirks: Path | None = None  # a folder of further *.toml about the ways of stations
+    tls_client_ca: Path | None = None
+    tls_ciphers: str = "ECDHE+AESGCM:ECDHE+CHACHA20"
+    ca_folder: Path | None = None
+    ca_days: int = Field(365, ge=1, le=3650)
+    contest_s: float = Field(3.0, gt=0, le=30)
+    max_connections: int = Field(20_000, ge=1)
+    max_connections_per_address: int = Field(500, ge=1)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            ip_network(network)  # its ValueError says what is wrong
+        return networks
 
 
 class Mqtt(Section):
@@ -102,7 +120,9 @@ class Chargers(Section):
 
 
 class Stations(Section):
-    unknown: Unknown = Unknown.REJECT
+    unknown: Unknown = Unknown.HOLD
+    max_held: int = Field(500, ge=1)
+    max_held_per_address: int = Field(20, ge=1)
     pepper: SecretStr = SecretStr("")  # keys the HMAC over station and API keys; set one outside the demo
 
 
@@ -253,6 +273,10 @@ class Settings(BaseSettings):
     def _check(self) -> Self:
         if (self.ocpp.tls_certificate is None) != (self.ocpp.tls_key is None):
             raise ValueError("ocpp.tls_certificate and ocpp.tls_key belong together: set both or neither")
+        if self.ocpp.tls_client_ca is not None and self.ocpp.tls_certificate is None:
+            raise ValueError("ocpp.tls_client_ca needs ocpp.tls_certificate and ocpp.tls_key")
+        if self.ocpp.client_certificate_header and not self.ocpp.trusted_proxies:
+            raise ValueError("ocpp.client_certificate_header is believed only of ocpp.trusted_proxies: name them")
         return self
 
 

@@ -29,8 +29,7 @@ class Station(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     meter_serial: str = ""
     boot_reason: str = ""
     address: str = ""
-    security: str = ""  # how it proved who it is when it last connected: "none", "basic", "mtls"
-    offered_key_hmac: bytes | None = None  # of the key it showed while it waited: approving it pins that key
+    security: str = ""  # how it proved who it is when it last connected (access.RANK)
     bridge: str = ""
     is_connected: bool = False
     connected_at: datetime | None = None

@@ -18,15 +18,17 @@ from websockets.asyncio.client import ClientConnection, connect
 from bridge.access import Directory, Entry
 from bridge.billing.price import Tariff
 from bridge.book import Book
-from bridge.events import AnyEvent, FrameMended, utc_now
+from bridge.events import AnyEvent, FrameMended, decode, utc_now
 from bridge.intake import Frame, Intake, Outcome
 from bridge.journal import Journal
 from bridge.ocpp.commands import Calls
+from bridge.ocpp.ledger import Ledger
 from bridge.ocpp.server import OcppServer
 from bridge.ocpp.station import Talk
 from bridge.ocpp.versions import Version
 from bridge.session import Session
 from bridge.settings import Ocpp, Stations, Unknown
+from bridge.stores.database import Database
 
 PEPPER = b"pepper"
 TARIFF = Tariff(
@@ -58,6 +60,11 @@ class World:
     async def charger(self, station: str, protocol: str = "ocpp1.6", **options: Any) -> AsyncIterator[Charger]:
         async with connect(self.url(f"/ocpp/{station}"), subprotocols=[protocol], **options) as link:
             yield Charger(link)
+
+    async def events(self) -> list[Any]:
+        """All events in the journal, after what waits has been committed."""
+        await self.until(lambda: self.journal.committed >= self.journal.head, "the commit")
+        return [event for _, entry in self.journal.read(0, 100_000) for event in decode(entry.events)]
 
     async def until(self, is_so: Callable[[], Any], what: str) -> None:
         """Wait until something is so; fails by the loop's timeout of the caller's test otherwise."""
@@ -128,13 +135,18 @@ async def world(
     directory: Directory | None = None,
     unknown: Unknown = Unknown.ACCEPT,
     adopt: Callable[[str], None] | None = None,
+    records: Database | None = None,
+    stations: dict[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[World]:
     """A server that listens on a free port; everything is closed at the end."""
     intake = new_intake(path, directory)
     intake.recover()  # of a server that was there before
+    ocpp = Ocpp(**{"port": 0, "security_profile": 0} | settings)
+    waiting = Stations(unknown=unknown, **(stations or {}))
     past = {} if adopt is None else {"adopt": lambda station: asyncio.to_thread(adopt, station)}
-    server = OcppServer(Ocpp(**{"port": 0} | settings), Stations(unknown=unknown), PEPPER, intake, **past)
+    ledger = Ledger(records, waiting, "test")
+    server = OcppServer(ocpp, waiting, PEPPER, intake, ledger=ledger, **past)
     loop = asyncio.get_running_loop()
     intake.journal.on_commit = lambda seq: loop.call_soon_threadsafe(server.flush, seq)
     await server.start()

@@ -13,7 +13,7 @@ from alarm_world import NOW, ago
 from dashboard.alerts.catalogue import SHIPPED, Rule, RuleError, load_rules, read_rule
 from dashboard.alerts.conditions import CONDITIONS
 from dashboard.alerts.engine import Decision, DecisionKind, evaluate
-from dashboard.alerts.facts import EndFact, Facts, FaultFact, StationFact
+from dashboard.alerts.facts import CertificateFact, EndFact, Facts, FaultFact, StationFact
 from dashboard.alerts.lifecycle import AlarmState
 from dashboard.alerts.texts import fill, placeholders, plain
 
@@ -45,6 +45,13 @@ def end(reason: str, **change: object) -> Facts:
     return Facts(stations=(UP,), ends=(msgspec.structs.replace(END, stop_reason=reason, **change),))
 
 
+def expiring(days: int) -> Facts:
+    found = CertificateFact(
+        fingerprint="ab" * 32, station="CP1", kind="station", serial="1", subject="CN=CP1", not_after=ago(days=-days)
+    )
+    return Facts(stations=(UP,), certificates=(found,))
+
+
 # rule -> facts that raise it (after its delay), facts near by that do not
 CASES: dict[str, tuple[Facts, Facts]] = {
     "station_offline": (Facts(stations=(DOWN,)), Facts(stations=(UP,))),
@@ -63,7 +70,15 @@ CASES: dict[str, tuple[Facts, Facts]] = {
     "session_interrupted": (end("PowerLoss"), end("Local")),
     "driver_interrupted": (end("EmergencyStop"), end("EVDisconnected", duration_s=30, energy_wh=0)),
     "session_completed": (end("Local"), end("PowerLoss")),
+    "certificate_expiring": (expiring(29), expiring(31)),
+    "certificate_at_its_end": (expiring(6), expiring(8)),
 }
+
+
+def test_a_certificate_is_told_by_one_rule_at_a_time_and_still_when_it_is_over() -> None:
+    for days, names in ((40, []), (20, ["certificate_expiring"]), (3, ["certificate_at_its_end"])):
+        assert [name for name in RULES if findings(RULES[name], expiring(days))] == names
+    assert findings(RULES["certificate_at_its_end"], expiring(-1))
 
 
 def findings(rule: Rule, facts: Facts) -> list[Decision]:

@@ -13,7 +13,9 @@ import pytest
 import servers
 from click.testing import CliRunner
 
+from bridge.authority import Authority
 from bridge.doctor import Finding, Status, clock, examine, open_files
+from bridge.events import utc_now
 from bridge.journal import Entry, Journal
 from bridge.settings import PREFIX, Settings, load_settings
 from bridge.snapshots import Station
@@ -71,6 +73,22 @@ def test_whatever_is_not_well_says_what_to_do(free: dict) -> None:
     assert all(finding.advice for finding in findings if finding.status is not Status.OK)
     assert found(findings, "stations.unknown").status is Status.WARN
     assert found(findings, "ocpp.tls_certificate").status is Status.WARN
+
+
+def test_a_bridge_behind_a_trusted_proxy_is_not_called_readable(free: dict) -> None:
+    open_to_all = {"ocpp": {"host": "0.0.0.0", "trusted_proxies": ["192.0.2.1/32"]}}
+    assert not [f for f in examine(settings(free, open_to_all)) if f.name == "ocpp.tls_certificate"]
+    refused = found(examine(settings(free, {"ocpp": {"host": "0.0.0.0"}})), "ocpp.tls_certificate")
+    assert "chargers from elsewhere are refused" in refused.detail
+
+
+def test_an_authority_that_is_not_there_or_open_to_all_is_told(free: dict, tmp_path: Path) -> None:
+    chosen = {"ocpp": {"ca_folder": "ca"}}
+    assert found(examine(settings(free, chosen)), "ocpp.ca_folder").status is Status.FAIL
+    Authority.create(tmp_path / "ca", "CA", utc_now())
+    assert found(examine(settings(free, chosen)), "ocpp.ca_folder").status is Status.OK
+    (tmp_path / "ca" / "ca.key").chmod(0o644)
+    assert found(examine(settings(free, chosen)), "ocpp.ca_folder").status is Status.WARN
 
 
 def test_a_broker_that_answers_is_well(free: dict, mosquitto: servers.Mosquitto) -> None:

@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("measurands", "events", "settings", "health", "bulk", "schemas", "descriptors"),
     ("evidence", "logs", "policies"),
     ("session",),
-    ("access",),
+    ("access", "authority"),
     ("grades",),
     ("billing", "compose"),
     ("snapshots", "live"),

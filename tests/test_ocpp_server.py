@@ -167,7 +167,7 @@ def test_a_station_with_its_key_comes_in_and_without_it_does_not(tmp_path: Path)
             assert refused.value.response.status_code == 401
             assert refused.value.response.headers["WWW-Authenticate"].startswith("Basic ")
         security = [event.security for event in await events(house) if isinstance(event, StationConnected)]
-        assert security == ["basic"]
+        assert security == ["basic+local"]
 
     play(tmp_path, scene, directory=keyed(b"key"), unknown=Unknown.REJECT)
 
@@ -240,6 +240,9 @@ def test_a_station_that_leaves_is_offline(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
+MAY_DISPLACE = Directory(stations={"CP": StationEntry(id="CP", policy={"second_connection": "displace"})})
+
+
 def test_what_another_bridge_knew_is_fetched_before_the_first_frame(tmp_path: Path) -> None:
     asked, gate = [], threading.Event()
 
@@ -277,7 +280,7 @@ def test_a_station_that_leaves_while_its_past_is_fetched_again_is_offline(tmp_pa
         finally:
             gate.set()
 
-    play(tmp_path, scene, adopt=adopt)
+    play(tmp_path, scene, adopt=adopt, directory=MAY_DISPLACE)
 
 
 def test_a_past_that_cannot_be_fetched_holds_nobody_up(tmp_path: Path) -> None:

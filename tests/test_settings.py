@@ -26,9 +26,10 @@ def write(text: str) -> None:
     Path("chargewatch.toml").write_text(text)
 
 
-def test_outside_the_demo_strangers_are_refused_and_nothing_listens_to_the_network() -> None:
+def test_outside_the_demo_strangers_wait_or_are_refused_and_nothing_listens_to_the_network() -> None:
     settings = load_settings()
-    assert settings.stations.unknown is Unknown.REJECT
+    assert settings.stations.unknown is Unknown.HOLD
+    assert settings.ocpp.security_profile == 2
     assert settings.tokens.unknown is Unknown.REJECT
     assert {settings.ocpp.host, settings.dashboard.host, settings.admin.host} == {"127.0.0.1"}
     assert settings.dashboard.secure_cookies

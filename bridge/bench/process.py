@@ -70,6 +70,7 @@ def bridge_environment(folder: Path, port: int) -> dict[str, str]:
     """A bridge on embedded stores that lets everybody in: for loopback only."""
     return {
         "CHARGEWATCH_OCPP__PORT": str(port),
+        "CHARGEWATCH_OCPP__SECURITY_PROFILE": "0",
         "CHARGEWATCH_STATIONS__UNKNOWN": "accept",
         "CHARGEWATCH_TOKENS__UNKNOWN": "accept",
         "CHARGEWATCH_DATA_DIR": str(folder),

@@ -63,7 +63,7 @@ def _asked(
     client = CommandClient(broker)
     broker.start()
     try:
-        _wait_for(broker, f"{settings.mqtt.host}:{settings.mqtt.port}")
+        wait_for(broker, f"{settings.mqtt.host}:{settings.mqtt.port}")
         shown = json.dumps(veiled(action, body, with_addresses=True), ensure_ascii=False)
         people.write_audit(utc_now(), _ACTOR, "command", station, f"{action} {shown}"[:_MAX_DETAIL])
         answer = client.request(station, action, body, timeout_s)
@@ -111,7 +111,8 @@ def _parsed(payload: str) -> dict[str, Any]:
         raise click.BadParameter(f"not a JSON object: {error}", param_hint="PAYLOAD") from error
 
 
-def _wait_for(broker: BrokerClient, address: str) -> None:
+def wait_for(broker: BrokerClient, address: str) -> None:
+    """Raises ClickException when no broker answers within a few seconds."""
     deadline = time.monotonic() + _CONNECT_S
     while not broker.is_connected:
         if time.monotonic() > deadline:

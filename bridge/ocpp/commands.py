@@ -65,8 +65,11 @@ class Calls:
         if self._gate is not None:
             self._gate.ready.set()
 
-    async def call(self, action: str, payload: Mapping[str, Any], timeout_s: float) -> CallOutcome:
-        """Send when it is our turn and wait. ``timeout_s`` covers all of it."""
+    async def call(
+        self, action: str, payload: Mapping[str, Any], timeout_s: float, is_early: bool = False
+    ) -> CallOutcome:
+        """Send when it is our turn and wait. ``timeout_s`` covers all of it. ``is_early``: even before its boot was
+        accepted, as a station that is Pending may be asked to boot again (OCPP 1.6 section 4.2)."""
         if action == "GetConfiguration" and not self.ask_single_keys:
             payload = {}  # all of it: some restart when asked for one key (field quirk 17)
         wrong = what_is_wrong(self._protocol, action, payload)
@@ -76,7 +79,8 @@ class Calls:
         try:
             async with asyncio.timeout(timeout_s):
                 gate = self._gate = self._gate or _Gate(self.is_open)
-                await gate.ready.wait()
+                if not is_early:
+                    await gate.ready.wait()
                 async with gate.turn:
                     return await self._call_now(waiting)
         except TimeoutError:

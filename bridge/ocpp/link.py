@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any, Protocol, cast
@@ -22,6 +23,8 @@ from websockets.typing import Subprotocol
 
 from bridge.ocpp.frames import MAX_ID
 from bridge.ocpp.station import Talk
+from bridge.ocpp.tls import Certificate, certificate_of
+from bridge.ocpp.visitor import plain_address
 
 MAX_UNANSWERED = 8  # a charger that keeps to OCPP has one (1.6J section 4.1.1)
 _HARD_FACTOR = 8  # a frame up to 8 times the cap is answered with an error, a bigger one closes with 1009
@@ -35,7 +38,8 @@ _quiet = logging.getLogger("websockets.server")
 class House(Protocol):
     """What a link asks of the server it belongs to."""
 
-    def greet(self, link: Link, request: Request) -> Response: ...
+    def meet(self, link: Link) -> bool: ...
+    def greet(self, link: Link, request: Request) -> Response | None: ...
     def welcome(self, link: Link) -> None: ...
     def take(self, link: Link, data: bytes, size: int) -> None: ...
     def lost(self, link: Link, reason: str) -> None: ...
@@ -46,7 +50,8 @@ class House(Protocol):
 
 
 class Link(asyncio.BufferedProtocol):
-    """A socket. ``talk`` is set once the handshake has succeeded; ``is_waiting`` while its past is fetched."""
+    """A socket. ``talk`` is set once the handshake has succeeded; ``is_waiting`` while its past is fetched; ``is_held``
+    while nobody has decided about the station. ``raw`` is the transport below TLS while that is being agreed."""
 
     def __init__(
         self,
@@ -72,9 +77,17 @@ class Link(asyncio.BufferedProtocol):
         self._is_paused = False
         self._is_choked = False  # the peer does not read what we write
         self._close_by: float | None = None
+        self._early = b""
+        self.raw: asyncio.Transport | None = None
         self.address = ""
+        self.certificate: Certificate | None = None
+        self.is_tls = False
         self.talk: Talk | None = None
         self.security = "none"
+        self.is_held = False
+        self.was_asked_to_boot = False
+        self.frames = 0
+        self.on_heard: Callable[[], None] | None = None  # called once, with the next byte
         self.is_waiting = False
         self.is_replaced = False
         self.unanswered = 0
@@ -87,16 +100,41 @@ class Link(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # another loop's need not be one by name
         peer = transport.get_extra_info("peername")
-        self.address = str(peer[0]) if peer else ""
+        self.address = plain_address(str(peer[0])) if peer else ""
+        self._read_certificate(transport.get_extra_info("ssl_object"))
+        if not self._house.meet(self):
+            self._transport.abort()
+        elif self._early:
+            early, self._early = self._early, b""
+            self._receive(early)
+
+    def _read_certificate(self, tls: ssl.SSLObject | None) -> None:
+        self.is_tls = tls is not None
+        der = tls.getpeercert(binary_form=True) if tls is not None else None
+        if der:
+            try:
+                self.certificate = certificate_of(der)
+            except ValueError:  # signed by our CA and still unreadable: it names nobody
+                self.certificate = Certificate((), "")
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """All links read into one buffer, each at its time: the loop's own way takes 256 KiB anew for every read."""
         return self._house.read_buffer
 
     def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._house.read_buffer[:nbytes])
+        if self._transport is None:  # it came with the end of the TLS handshake
+            self._early += data
+        else:
+            self._receive(data)
+
+    def _receive(self, data: bytes) -> None:
         self.heard_s = self._loop.time()
+        if self.on_heard is not None:
+            heard, self.on_heard = self.on_heard, None
+            heard()
         ws = self._ws
-        ws.receive_data(bytes(self._house.read_buffer[:nbytes]))
+        ws.receive_data(data)
         for event in ws.events_received():
             if isinstance(event, Frame):
                 self._frame(event)
@@ -114,8 +152,14 @@ class Link(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        if self.on_heard is not None:
+            self.on_heard()  # nobody is: whoever waits need not wait on
         close = self._ws.close_rcvd or self._ws.close_sent
         reason = f"closed {close.code} {close.reason}".strip() if close else "connection lost"
+        self._house.lost(self, reason)
+
+    def give_up(self, reason: str) -> None:
+        """It never came to a connection."""
         self._house.lost(self, reason)
 
     def pause_writing(self) -> None:
@@ -169,8 +213,9 @@ class Link(asyncio.BufferedProtocol):
             self.abort()
 
     def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
+        transport = self._transport or self.raw
+        if transport is not None:
+            transport.abort()
 
     def is_overdue(self, now_s: float) -> bool:
         """Has the peer had its time to close?"""
@@ -229,11 +274,34 @@ class Link(asyncio.BufferedProtocol):
     def _greet(self, request: Request) -> None:
         self._has_request = True
         response = self._house.greet(self, request)
+        if response is not None:
+            self.answer(response)
+            request.headers.clear()  # the protocol keeps its request for ever
+        elif self._transport is not None:
+            self._is_paused = True
+            self._transport.pause_reading()  # until it is decided; bounded by the time for a handshake
+
+    def answer(self, response: Response) -> None:
+        """End the handshake, at once or after a while."""
+        if self._ws.state is not State.CONNECTING or self._transport is None:
+            return
         self._ws.send_response(response)
-        request.headers.clear()  # the protocol keeps its request for ever
+        self.write()
         if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
-            self.write()
             self._house.welcome(self)
+        self.throttle()
+
+    async def answers(self, patience_s: float) -> bool:
+        """Is anybody there? Pings and waits for any byte."""
+        heard = asyncio.Event()
+        self.on_heard = heard.set
+        self.ping()
+        try:
+            async with asyncio.timeout(patience_s):
+                await heard.wait()
+        except TimeoutError:
+            return False
+        return self.is_open
 
     def accept(self, request: Request) -> Response:
         """The 101, or the response that says why not."""

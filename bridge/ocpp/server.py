@@ -8,41 +8,37 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
-from http import HTTPStatus
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from prometheus_client import Gauge
-from websockets.datastructures import MultipleValuesError
 from websockets.http11 import Request, Response
 
-from bridge.access import Entry
 from bridge.command_bus import Answer, CommandOutcome
 from bridge.command_bus import Request as CommandRequest
 from bridge.compose import CannotCompose, compose
-from bridge.events import AnyEvent, StationConnected, StationDisconnected, utc_now
+from bridge.events import AnyEvent, CertificateRequested, StationConnected, StationDisconnected, utc_now
 from bridge.intake import Intake
 from bridge.journal import JournalError
-from bridge.ocpp import v16, v21, v201
+from bridge.ocpp import rotation, v16, v21, v201
 from bridge.ocpp.commands import CallOutcome, Calls
-from bridge.ocpp.errands import Errands
+from bridge.ocpp.errands import Errand, Errands
+from bridge.ocpp.ledger import Ledger
 from bridge.ocpp.link import MAX_UNANSWERED, Link, selector
-from bridge.ocpp.security import DoorBrake, admit_with_key, basic_key, station_of
+from bridge.ocpp.listener import FailedHandshakes
 from bridge.ocpp.station import Talk
-from bridge.ocpp.tls import FailedHandshakes, shaking, tls_context
+from bridge.ocpp.threshold import Guest, Threshold
 from bridge.ocpp.versions import Version
 from bridge.ocpp.ways import Ways
 from bridge.policies import Policy, load_quirks
-from bridge.settings import Ocpp, Stations, Unknown
+from bridge.settings import Ocpp, Stations
 
 _log = structlog.get_logger("ocpp")
 _connected = Gauge("chargewatch_ocpp_connections", "Stations connected over OCPP.")
 
 VERSIONS: tuple[Version, ...] = (v21.VERSION, v201.VERSION, v16.VERSION)  # newest first
 _BY_PROTOCOL = {version.protocol: version for version in VERSIONS}
-_SECURITY_RANK = {"none": 0, "basic": 1}
 _READ_BYTES = 16_384  # of one link at a time: what a flood from one may hold the others up
-_UNAUTHORISED = "Unknown station, or wrong key.\n"
 
 
 class OcppServer:
@@ -56,28 +52,26 @@ class OcppServer:
         pepper: bytes,
         intake: Intake,
         adopt: Callable[[str], Awaitable[None] | None] = lambda station: None,
+        ledger: Ledger | None = None,
     ) -> None:
         self._settings = settings
-        self._policy = Unknown(stations.unknown)
         self._pepper = pepper
         self._intake = intake
         self._adopt = adopt
         self._select = selector([version.protocol for version in VERSIONS])
-        self._brake = DoorBrake()
+        self.ledger = ledger or Ledger(None, stations)
+        self._threshold = Threshold(settings, stations, pepper, intake, self.ledger, self)
         self._links: set[Link] = set()
         self._by_station: dict[str, Link] = {}
         self._calls: dict[Link, Calls] = {}
-        self._doors: dict[Link, tuple[str, bytes | None]] = {}  # as whom and with which key a link came
         self._replies: deque[tuple[int, Link, bytes, bool]] = deque()  # seq, link, frame, is it an answer
         self._tasks: set[asyncio.Task[None]] = set()
-        self.failed_handshakes = FailedHandshakes()
-        self._ways = Ways(intake, load_quirks(settings.quirks))
         self._errands = Errands(self, intake.book.stations.get)
-        self._server: asyncio.Server | None = None
+        self._ways = Ways(intake, load_quirks(settings.quirks))
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_throttled = False
         self._has_failed = False
-        self.has_signer = False  # set by the wiring that gives an errand which signs certificates
+        self.has_signer = False
         self.messages = 0
         self.read_buffer = memoryview(bytearray(_READ_BYTES))
 
@@ -86,26 +80,46 @@ class OcppServer:
     async def start(self) -> None:
         """Listen. Raises OSError when the address is taken, ssl.SSLError when the certificate cannot be read."""
         self._loop = asyncio.get_running_loop()
-        settings = self._settings
-        door = shaking(self._link, tls_context(settings), settings.handshake_timeout_s, self.failed_handshakes)
-        self._server = await self._loop.create_server(door, settings.host, settings.port, backlog=4096)
+        await self._threshold.listener.start()
         self._sweep()
 
     @property
     def port(self) -> int:
         """The port we listen on; the system's choice when the setting is 0."""
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
+        return self._threshold.listener.port
 
     @property
     def connections(self) -> dict[str, Link]:
         """Stations whose socket we hold."""
         return self._by_station
 
+    @property
+    def failed_handshakes(self) -> FailedHandshakes:
+        """Of TLS, by address."""
+        return self._threshold.listener.failed
+
+    def is_open(self, link: Link) -> bool:
+        return link in self._links
+
+    @property
+    def protocols(self) -> Sequence[str]:
+        return list(_BY_PROTOCOL)
+
+    def calls_of(self, link: Link) -> Calls | None:
+        return self._calls.get(link)
+
+    def sign_by(self, signer: Errand) -> None:
+        """Answer stations' certificate requests by this errand."""
+        self._errands.teach(CertificateRequested, signer)
+        self.has_signer = True
+
+    def recheck(self) -> None:
+        """The directory is a new one: act on what people have decided."""
+        self._threshold.recheck()
+
     async def stop(self, grace_s: float) -> None:
         """Answer what waits for the disk, close all sockets with 1001, and wait at most ``grace_s``."""
-        if self._server is not None:
-            self._server.close()
+        self._threshold.listener.close()
         deadline = self._loop.time() + grace_s
         await self._until(lambda: not self._replies, deadline - grace_s / 2)
         for link in list(self._links):
@@ -113,6 +127,7 @@ class OcppServer:
         await self._until(lambda: not self._links, deadline)
         for link in list(self._links):
             link.abort()
+        self._threshold.listener.stop()
         self._errands.stop()
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -121,7 +136,7 @@ class OcppServer:
     def flush(self, committed: int) -> None:
         """Send every reply whose journal entry is durable. -1: the journal has failed, nothing more is answered."""
         if committed < 0:
-            self._fail()
+            self.fail()
             return
         replies = self._replies
         touched: dict[Link, None] = {}
@@ -164,6 +179,11 @@ class OcppServer:
 
     async def execute(self, request: CommandRequest, station: str) -> Answer:
         """Carry out a request of the command bus."""
+        if request.action == rotation.ACTION and station in self._by_station:
+            return await rotation.rotate(request, station, self.ledger, self._pepper, self._intake, self._execute)
+        return await self._execute(request, station)
+
+    async def _execute(self, request: CommandRequest, station: str) -> Answer:
         link = self._by_station.get(station)
         protocol = link.talk.version.protocol if link is not None and link.talk is not None else ""
         try:
@@ -188,26 +208,19 @@ class OcppServer:
     def is_full(self) -> bool:
         return self._intake.journal.is_full
 
-    def greet(self, link: Link, request: Request) -> Response:
-        """Answer a handshake, or a plain GET."""
-        headers = request.headers
-        if "Upgrade" not in headers:
-            if request.path.partition("?")[0] == "/healthz":
-                return link.reject(HTTPStatus.OK, "ok\n")
-            return link.reject(HTTPStatus.UPGRADE_REQUIRED, "This is an OCPP server: connect by WebSocket.\n")
-        if "upgrade" not in ",".join(headers.get_all("Connection")).lower():
-            if "Connection" in headers:
-                del headers["Connection"]
-            headers["Connection"] = "Upgrade"  # some forget it (field quirk 2)
-        station = station_of(request.path)
-        if station is None:
-            return link.reject(HTTPStatus.NOT_FOUND, "Connect to /ocpp/<station> or /<station>.\n")
-        return self._admit(link, request, station)
+    def meet(self, link: Link) -> bool:
+        """A connection begins. Is there room for it?"""
+        self._links.add(link)
+        return self._threshold.listener.meet(link, link.address)
+
+    def greet(self, link: Link, request: Request) -> Response | None:
+        """Answer a handshake, or a plain GET; later, when the answer is None."""
+        return self._threshold.greet(link, request)
 
     def welcome(self, link: Link) -> None:
         """The handshake is through."""
         self._links.add(link)
-        station = self._doors[link][0]
+        station = self._threshold.station_of(link)
         old = self._by_station.get(station)
         self._by_station[station] = link
         if old is not None:  # its late close says nothing about the new one (field quirk 10)
@@ -217,7 +230,7 @@ class OcppServer:
         self._meet(link, station)
         past = self._adopt(station)
         if past is None:
-            self._announce(link, station)
+            self.announce(link, station)
         else:
             link.is_waiting = True
             task = self._loop.create_task(self._fetch_past(link, station, past))
@@ -227,7 +240,7 @@ class OcppServer:
     def take(self, link: Link, data: bytes, size: int) -> None:
         """A whole message of a station."""
         talk = link.talk
-        if talk is None or self._has_failed:
+        if talk is None or self._has_failed or self._threshold.is_too_much(link):
             return
         self.messages += 1
         received_at = utc_now()
@@ -237,7 +250,7 @@ class OcppServer:
             else:
                 seq, frame, asks = talk.handle(data, received_at)
         except JournalError:
-            self._fail()
+            self.fail()
             return
         self._replies.append((seq, link, frame, True))  # an answer of the station needs none, but takes its turn
         link.unanswered += 1
@@ -251,7 +264,7 @@ class OcppServer:
     def lost(self, link: Link, reason: str) -> None:
         """The socket is gone."""
         self._links.discard(link)
-        self._doors.pop(link, None)
+        self._threshold.lost(link)
         calls = self._calls.pop(link, None)
         if calls is not None:
             calls.close()
@@ -260,6 +273,8 @@ class OcppServer:
             return
         del self._by_station[talk.station]
         _connected.set(len(self._by_station))
+        if link.is_held:
+            return  # nobody knew that it was here
         known = self._intake.book.stations.get(talk.station)
         if not link.is_waiting or (known is not None and known.is_connected):
             now = utc_now()
@@ -268,34 +283,8 @@ class OcppServer:
 
     # inside
 
-    def _link(self) -> Link:
-        settings = self._settings
-        link = Link(self, self._select, settings.max_frame_bytes, settings.compression)
-        self._links.add(link)
-        return link
-
-    def _admit(self, link: Link, request: Request, station: str) -> Response:
-        try:
-            key = basic_key(request.headers.get("Authorization"))
-        except MultipleValuesError:
-            key = None
-        now_s = self._loop.time()
-        admission = admit_with_key(self._intake.directory, self._policy, self._pepper, station, key)
-        is_braked = self._brake.is_on(link.address, admission.station, now_s)
-        old = self._by_station.get(admission.station)
-        is_weaker = old is not None and _SECURITY_RANK[admission.security] < _SECURITY_RANK[old.security]
-        if admission.entry is Entry.REFUSED or is_braked or is_weaker:
-            self._brake.failed(link.address, admission.station, now_s)
-            _log.warning("station refused", station=station, address=link.address, cause=admission.cause)
-            response = link.reject(HTTPStatus.UNAUTHORIZED, _UNAUTHORISED)
-            response.headers["WWW-Authenticate"] = 'Basic realm="ocpp", charset="UTF-8"'
-            return response
-        offers = "Sec-WebSocket-Protocol" in request.headers
-        if not offers and self._ways.policy_of(admission.station).no_subprotocol == "refuse":
-            return link.reject(HTTPStatus.BAD_REQUEST, f"Offer a subprotocol: {', '.join(_BY_PROTOCOL)}.\n")
-        link.security = admission.security
-        self._doors[link] = (admission.station, key)
-        return link.accept(request)
+    def make_link(self) -> Link:
+        return Link(self, self._select, self._settings.max_frame_bytes, self._settings.compression)
 
     def _meet(self, link: Link, station: str) -> None:
         version = _BY_PROTOCOL[(link.subprotocol or v16.PROTOCOL).lower()]
@@ -312,17 +301,15 @@ class OcppServer:
             version,
             self._intake,
             calls,
-            lambda: self._entry(link),
+            lambda: self._threshold.entry(link),
             settings.heartbeat_s,
             settings.max_frame_bytes,
             self.has_signer,
             self._ways,
+            Guest(link, station, self.ledger, self.announce),
         )
-
-    def _entry(self, link: Link) -> Entry:
-        """What the directory says now about a station that is already in."""
-        station, key = self._doors.get(link, ("", None))
-        return admit_with_key(self._intake.directory, self._policy, self._pepper, station, key).entry
+        link.is_held = link.talk.is_stranger
+        self._threshold.note(link)
 
     async def _until(self, is_done: Callable[[], bool], deadline_s: float) -> None:
         while not is_done() and self._loop.time() < deadline_s:  # noqa: ASYNC110 - only at the end of the process
@@ -334,11 +321,13 @@ class OcppServer:
         except Exception:  # its past can be had later, its present cannot
             _log.exception("cannot fetch a station's past", station=station)
         if link in self._links and not link.is_replaced:
-            self._announce(link, station)
+            self.announce(link, station)
             link.release()
 
-    def _announce(self, link: Link, station: str) -> None:
+    def announce(self, link: Link, station: str) -> None:
         assert link.talk is not None
+        if link.is_held:
+            return  # nobody knows it yet
         link.talk.learn()  # its past may have told its model
         now = utc_now()
         event = StationConnected(
@@ -361,28 +350,28 @@ class OcppServer:
         try:
             talk.wire(event, action, *notes)
         except JournalError:
-            self._fail()
+            self.fail()
 
     def _throttle_all(self) -> None:
         self._is_throttled = self.is_full
         for link in self._links:
             link.throttle()
 
-    def _fail(self) -> None:
+    def fail(self) -> None:
         """The disk does not take what we would acknowledge: stop before we say a thing that is not kept."""
         if self._has_failed:
             return
         self._has_failed = True
         self._replies.clear()
-        if self._server is not None:
-            self._server.close()
+        self._threshold.listener.close()
         for link in list(self._links):
             link.close(1011, "the journal failed")
 
     def _sweep(self) -> None:
         """Keep-alive and timeouts of all connections by one timer."""
-        settings, now_s = self._settings, self._loop.time()
+        self._threshold.listener.refresh()
         self._ways.spread(link.talk for link in self._links)
+        settings, now_s = self._settings, self._loop.time()
         for link in list(self._links):
             if link.is_overdue(now_s) or (link.is_shaking and now_s - link.opened_s > settings.handshake_timeout_s):
                 link.abort()

@@ -17,14 +17,16 @@ from prometheus_client import Counter
 from bridge import schemas
 from bridge.access import Entry
 from bridge.command_bus import CommandOutcome
-from bridge.events import AnswerRefused, AnyEvent, CommandAnswered, FrameMended, FrameRefused
+from bridge.events import AnswerRefused, AnyEvent, CommandAnswered, FrameMended, FrameRefused, StationBooted
 from bridge.intake import Frame, Intake, Outcome
 from bridge.journal import JournalError
 from bridge.ocpp import answers, frames, masking
 from bridge.ocpp.commands import Calls
 from bridge.ocpp.frames import BROKEN, Call, Error, ErrorCode, Result, ResultError, Send, Unreadable
+from bridge.ocpp.mending import Wrong, mended, tree_of
 from bridge.ocpp.traits import TELLING
 from bridge.ocpp.versions import Action, Context, Version
+from bridge.ocpp.waiting_room import MAX_FRAME_BYTES, Host
 from bridge.ocpp.ways import Ways
 from bridge.policies import Quirks
 from bridge.session import Session
@@ -49,18 +51,9 @@ class Reply(NamedTuple):
     asks: tuple[AnyEvent, ...] = ()
 
 
-class _Wrong(Exception):
-    """A call we cannot take, to be answered with a CALLERROR."""
-
-    def __init__(self, error: ErrorCode, detail: str) -> None:
-        super().__init__(detail)
-        self.error = error
-        self.detail = detail
-
-
 class Talk:
     """The conversation with one station over one connection. ``entry()`` asks the door anew at each boot, so
-    a held station comes in as soon as a person has approved it."""
+    a held station comes in as soon as a person has approved it; until then its frames make no events."""
 
     def __init__(
         self,
@@ -73,6 +66,7 @@ class Talk:
         max_frame_bytes: int,
         has_signer: bool = False,
         ways: Ways | None = None,
+        host: Host | None = None,
     ) -> None:
         self.station = station
         self.version = version
@@ -80,6 +74,8 @@ class Talk:
         self._calls = calls
         self._entry = entry
         self._registration = _REGISTRATION.get(entry(), "Pending")
+        self._host = host
+        self.is_stranger = self.is_held  # until it is let in, its frames make no events
         self._heartbeat_s = heartbeat_s
         self._max_frame_bytes = max_frame_bytes
         self._has_signer = has_signer
@@ -110,7 +106,7 @@ class Talk:
 
     def handle(self, raw: bytes, received_at: datetime) -> Reply:
         """Take one frame. Raises JournalError only."""
-        if len(raw) > self._max_frame_bytes:
+        if len(raw) > self._most_bytes:
             return self._refuse_big(raw, len(raw), received_at)
         frame, note = frames.read(raw)
         if type(frame) is Call or type(frame) is Send:
@@ -145,7 +141,7 @@ class Talk:
         try:
             self._guard(name)
             if type(call) is Send and name not in self.version.sends:
-                raise _Wrong(ErrorCode.MESSAGE_TYPE, f"{name[:64]!r} is no message without an answer here")
+                raise Wrong(ErrorCode.MESSAGE_TYPE, f"{name[:64]!r} is no message without an answer here")
             action, request, notes = self._read(name, call.payload, note)
             context = self._context(received_at)
             events = action.events(request, context)
@@ -153,11 +149,11 @@ class Talk:
                 events = [*events, *self._news(name, notes, received_at)]
             if received_at >= self._watch.due or name in TELLING:
                 events = [*events, *self._noticed(events, received_at)]
-            outcome = self._intake.handle(*events)
+            outcome = self._decided(*events)
             payload = action.reply(request, outcome.events, context) if action.reply else {}
             reply = frames.result(call.id, payload) if type(call) is Call else b""
             seq = self._keep(raw, name, outcome, received_at, reply)
-        except _Wrong as wrong:
+        except Wrong as wrong:
             unreadable = Unreadable(self._answerable(call), frames.safe_action(name), wrong.error, wrong.detail)
             return self._refuse(unreadable, raw, received_at)
         except JournalError:
@@ -181,12 +177,23 @@ class Talk:
     def _answerable(self, call: Call | Send) -> str | int:
         """The id for a CALLERROR; "" for a SEND where there are such: it is never answered."""
         return "" if type(call) is Send and self.version.sends else call.id
+    def _decided(self, *events: AnyEvent) -> Outcome:
+        if not self.is_stranger:
+            return self._intake.handle(*events)
+        for event in events:
+            if isinstance(event, StationBooted) and self._host is not None:
+                self._host.has_booted(event)
+        return Outcome(())
 
     def _guard(self, name: str) -> None:
         if name == _BOOT:
             self._registration = _REGISTRATION.get(self._entry(), "Pending")
+            if self.is_stranger and self._registration == "Accepted":
+                self.is_stranger = False
+                if self._host is not None:
+                    self._host.is_let_in()
         elif self.is_held:
-            raise _Wrong(ErrorCode.SECURITY, "this station waits for approval; only BootNotification is answered")
+            raise Wrong(ErrorCode.SECURITY, "this station waits for approval; only BootNotification is answered")
 
     def _context(self, received_at: datetime) -> Context:
         return Context(
@@ -220,20 +227,20 @@ class Talk:
 
     def _oddities(self, protocol: str, name: str, payload: msgspec.Raw) -> list[str]:
         if frames.is_deep(payload):
-            raise _Wrong(ErrorCode.FORMAT, f"nested deeper than {frames.MAX_DEPTH} levels")
+            raise Wrong(ErrorCode.FORMAT, f"nested deeper than {frames.MAX_DEPTH} levels")
         said = masking.shown(name, frames.loose(bytes(payload)))
         return [found.detail for found in schemas.violations(protocol, name, said)]
 
     def _read_odd(self, name: str, payload: msgspec.Raw, notes: list[str]) -> tuple[Action, Any, list[str]]:
-        tree = _tree(payload)
-        wrong: _Wrong | None = None
+        tree = tree_of(payload)
+        wrong: Wrong | None = None
         version: Version | None = self._spoken
         while version is not None:
             action = version.actions.get(name)
             if action is not None:
                 try:
-                    request, found = _mended(version.protocol, name, action, tree)
-                except _Wrong as error:
+                    request, found = mended(version.protocol, name, action, tree)
+                except Wrong as error:
                     wrong = wrong or error
                 else:
                     if version is not self._spoken:
@@ -242,11 +249,11 @@ class Talk:
             version = version.fallback
         raise wrong or self._unknown(name)
 
-    def _unknown(self, name: str) -> _Wrong:
+    def _unknown(self, name: str) -> Wrong:
         protocol = self.version.protocol
         if name in schemas.known_actions(protocol):
-            return _Wrong(ErrorCode.NOT_SUPPORTED, f"{name} from a charger is not supported here")
-        return _Wrong(ErrorCode.NOT_IMPLEMENTED, f"{name[:64]!r} is no action of {protocol}")
+            return Wrong(ErrorCode.NOT_SUPPORTED, f"{name} from a charger is not supported here")
+        return Wrong(ErrorCode.NOT_IMPLEMENTED, f"{name[:64]!r} is no action of {protocol}")
 
     def _open_calls(self, name: str, received_at: datetime) -> None:
         if self._calls.is_open:
@@ -291,7 +298,7 @@ class Talk:
         if waiting is not None and outcome.outcome is CommandOutcome.ANSWERED:
             told = answers.told_by(self.version, waiting, outcome.payload, self._context(received_at))
             complaint = answers.complaint_about(self.version, waiting, outcome.payload)
-        seq = self._keep(raw, action, self._intake.handle(event, *told), received_at, complaint)
+        seq = self._keep(raw, action, self._decided(event, *told), received_at, complaint)
         if waiting is not None:
             waiting.answer.set_result(outcome)
         return Reply(seq, complaint)
@@ -311,8 +318,12 @@ class Talk:
     # what cannot be taken
 
     def _refuse_big(self, head: bytes, size: int, received_at: datetime) -> Reply:
-        detail = f"a frame of {size} bytes; at most {self._max_frame_bytes} are taken"
-        return self._refuse(frames.head_of(head)._replace(detail=detail), head[: self._max_frame_bytes], received_at)
+        detail = f"a frame of {size} bytes; at most {self._most_bytes} are taken"
+        return self._refuse(frames.head_of(head)._replace(detail=detail), head[: self._most_bytes], received_at)
+
+    @property
+    def _most_bytes(self) -> int:
+        return MAX_FRAME_BYTES if self.is_stranger else self._max_frame_bytes
 
     def _refuse(self, frame: Unreadable, raw: bytes, received_at: datetime) -> Reply:
         protocol = self.version.protocol
@@ -328,7 +339,7 @@ class Talk:
         reply = b"" if frame.id == "" else frames.error(frame.id, code, frame.detail)
         _errors.labels(protocol, code).inc()
         shown = masking.masked("", raw)  # it may be anything, whatever action it names
-        seq = self._keep(shown, frame.action, self._intake.handle(event), received_at, reply)
+        seq = self._keep(shown, frame.action, self._decided(event), received_at, reply)
         return Reply(seq, reply)
 
     def _news(self, action: str, notes: list[str], received_at: datetime) -> list[AnyEvent]:
@@ -353,29 +364,3 @@ def _counter(protocol: str, action: str) -> Counter:
     return _frames.labels(protocol, action)
 
 
-def _tree(payload: msgspec.Raw) -> Any:
-    if frames.is_deep(payload):
-        raise _Wrong(ErrorCode.FORMAT, f"nested deeper than {frames.MAX_DEPTH} levels")
-    tree = frames.loose(bytes(payload))
-    if tree is None:
-        return {}  # a null payload says as much as an empty one (field quirk 20)
-    if not isinstance(tree, dict):
-        raise _Wrong(ErrorCode.FORMAT, "the payload must be a JSON object")
-    return tree
-
-
-def _mended(protocol: str, name: str, action: Action, tree: dict[str, Any]) -> tuple[Any, list[str]]:
-    found = schemas.violations(protocol, name, masking.shown(name, tree))
-    try:
-        request = msgspec.convert(schemas.mended(protocol, name, tree), action.request, strict=False)
-    except BROKEN as error:
-        if found:
-            raise _most_telling(found) from error
-        raise _Wrong(ErrorCode.PROPERTY, str(error)) from error
-    return request, [violation.detail for violation in found]
-
-
-def _most_telling(found: list[schemas.Violation]) -> _Wrong:
-    """What is missing or of the wrong type stands in our way; the rest we would have taken."""
-    told = next((violation for violation in found if frames.error_of(violation.keyword) in frames.NEEDED), found[0])
-    return _Wrong(frames.error_of(told.keyword), told.detail)

@@ -24,7 +24,7 @@ from bridge import access
 from bridge.settings import Settings
 from bridge.stores.database import RecordsRejected
 from bridge.stores.records import Records, save
-from bridge.stores.tables import api_tokens, audit, driver_tokens, login_links, stations, users
+from bridge.stores.tables import api_tokens, audit, driver_tokens, held_stations, login_links, stations, users
 
 MIN_PASSWORD = 10
 MAX_PASSWORD = 1024  # a longer one only costs the server time
@@ -221,7 +221,9 @@ class People:
         """Register a station as approved, with its Basic password, or with ``None`` without one."""
         hmac = None if key is None else access.key_hmac(self._pepper, key.encode())
         with self._records.writing() as connection:
-            save(connection, stations, {"id": station, "is_approved": True, "key_hmac": hmac})
+            row = {"id": station, "is_approved": True, "refused_at": None, "key_hmac": hmac, "next_key_hmac": None}
+            save(connection, stations, row)
+            connection.execute(sa.delete(held_stations).where(held_stations.c.station == station))
 
     def save_driver_token(
         self, token: str, label: str = "", group: str = "", expires_at: datetime | None = None

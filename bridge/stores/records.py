@@ -194,10 +194,14 @@ class Records(Database):
         joined = stations.outerjoin(tables.sites, tables.sites.c.id == stations.c.site_id)
         chosen = sa.select(stations, tables.sites.c.timezone).select_from(joined)
         decided = chosen.where(stations.c.is_approved.is_not(None))
+        revoked = sa.select(tables.certificates.c.fingerprint).where(tables.certificates.c.revoked_at.is_not(None))
         with self.reading() as connection:
             entries = [_station_entry(row) for row in connection.execute(decided)]
             accepted = [_token_entry(row) for row in connection.execute(sa.select(tokens))]
-        return access.Directory(stations={e.id: e for e in entries}, tokens={e.token: e for e in accepted})
+            shut = frozenset(connection.execute(revoked).scalars())
+        return access.Directory(
+            stations={e.id: e for e in entries}, tokens={e.token: e for e in accepted}, revoked=shut
+        )
 
     # ---- figures of a day
 
@@ -370,7 +374,10 @@ def _station_entry(row: Any) -> access.StationEntry:
         id=row.id,
         site_id=row.site_id or "",
         is_approved=row.is_approved,
+        is_refused=row.refused_at is not None,
         key_hmac=row.key_hmac or b"",
+        next_key_hmac=row.next_key_hmac or b"",
+        proved=row.security,
         security_profile=row.security_profile,
         policy=row.policy or {},
         time_zone=row.timezone or "",

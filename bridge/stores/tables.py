@@ -1,7 +1,6 @@
 """The records: stations, sessions, people, alarms. SQLAlchemy Core tables for SQLite and PostgreSQL.
 
-Bills and alarms rest on these, so they change only through Alembic (``bridge/stores/migrations``); a test
-holds the tables here against the migrations. Times are aware UTC, energy whole Wh, money decimal text.
+They change only through Alembic (a test holds them against the migrations). Times are aware UTC, money decimal text.
 """
 
 from __future__ import annotations
@@ -84,7 +83,10 @@ stations = sa.Table(
     sa.Column("site_id", Text, sa.ForeignKey("sites.id", ondelete="SET NULL"), index=True),
     _text("name"),
     sa.Column("is_approved", sa.Boolean),  # a person's word; NULL while nobody has decided (the policy does)
+    _time("refused_at"),  # a person shut it out for good; it is then not approved
     sa.Column("key_hmac", sa.LargeBinary),  # HMAC-SHA256 of the station's Basic password
+    sa.Column("next_key_hmac", sa.LargeBinary),  # of the one it was told to take; both open until it comes with it
+    _time("next_key_at"),
     _text("protocol"),
     _text("vendor"),
     _text("model"),
@@ -100,7 +102,6 @@ stations = sa.Table(
     _text("security"),  # how it proved who it is when it last connected
     sa.Column("security_profile", sa.Integer),  # a person's word on what it must prove; NULL: the setting
     sa.Column("policy", sa.JSON),  # a person's word on its ways (ocpp/quirks)
-    sa.Column("offered_key_hmac", sa.LargeBinary),  # of the key shown while it waited for approval
     sa.Column("is_connected", sa.Boolean, nullable=False, server_default=sa.false()),
     _time("connected_at"),
     _time("disconnected_at"),
@@ -111,6 +112,26 @@ stations = sa.Table(
     sa.Column("heartbeat_s", sa.Integer),
     sa.Column("refused_frames", sa.Integer, nullable=False, server_default="0"),
     sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
+)
+
+held_stations = sa.Table(  # nobody has decided about them yet; bounded (provisioning.py)
+    "held_stations",
+    metadata,
+    sa.Column("station", Text, primary_key=True),
+    _text("address"),
+    _text("protocol"),
+    _text("security"),
+    _text("vendor"),
+    _text("model"),
+    _text("serial"),
+    _text("firmware"),
+    sa.Column("offered_key_hmac", sa.LargeBinary),  # of the key it showed: approving it pins that key
+    sa.Column("other_keys", sa.Integer, nullable=False),  # how often it came with another key than before
+    sa.Column("connections", sa.Integer, nullable=False),
+    sa.Column("is_connected", sa.Boolean, nullable=False),
+    _text("bridge"),
+    _time("first_seen_at", nullable=False),
+    _time("last_seen_at", nullable=False, index=True),
 )
 
 connectors = sa.Table(
@@ -195,6 +216,7 @@ certificates = sa.Table(  # given out by our own authority, or seen at the door
     sa.Column("serial", Text, nullable=False),
     sa.Column("subject", Text, nullable=False),
     sa.Column("issuer", Text, nullable=False),
+    sa.Column("is_ours", sa.Boolean, nullable=False),  # given out by our authority; else only seen at the door
     _time("not_before", nullable=False),
     _time("not_after", nullable=False, index=True),
     _time("issued_at", nullable=False),

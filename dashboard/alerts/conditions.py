@@ -50,6 +50,13 @@ class FaultParameters(Parameters, frozen=True, kw_only=True):
     other_than: tuple[str, ...] = ()
 
 
+class CertificateParameters(Parameters, frozen=True, kw_only=True):
+    """Fewer than ``within_days`` left, and more than ``not_within_days``, which another rule tells."""
+
+    within_days: int = 30
+    not_within_days: int = 0
+
+
 class CompletedParameters(Parameters, frozen=True, kw_only=True):
     other_than: tuple[str, ...] = ()  # stop reasons that another rule tells
 
@@ -135,6 +142,25 @@ def session_interrupted(p: InterruptedParameters, facts: Facts, now: datetime) -
             yield _ended(end, names)
 
 
+def certificate_expiring(p: CertificateParameters, facts: Facts, now: datetime) -> Iterator[Finding]:
+    """A certificate that a station uses, or our listener, is good for so many days and no more."""
+    names = facts.names()
+    for certificate in facts.certificates:
+        left = certificate.not_after - now
+        is_anothers = p.not_within_days > 0 and left <= timedelta(days=p.not_within_days)
+        if left <= timedelta(days=p.within_days) and not is_anothers:
+            yield Finding(
+                subject=f"certificate:{certificate.fingerprint[:16]}",
+                station=certificate.station,
+                texts={
+                    "whose": names.get(certificate.station, certificate.station) or certificate.subject,
+                    "kind": certificate.kind,
+                    "serial": certificate.serial,
+                    "until": f"{certificate.not_after:%F}",
+                },
+            )
+
+
 class Condition(NamedTuple):
     """``texts`` are the names a title or detail may use in braces."""
 
@@ -147,10 +173,13 @@ _STATION_TEXTS = frozenset({"station", "site", "since"})
 _FAULT_TEXTS = frozenset({"station", "place", "error_code", "vendor_error_code", "info"})
 _END_TEXTS = frozenset({"station", "evse", "energy_kwh", "cost", "duration", "stop_reason", "ended"})
 
+_CERTIFICATE_TEXTS = frozenset({"whose", "kind", "serial", "until"})
+
 CONDITIONS: dict[str, Condition] = {
     "station_offline": Condition(station_offline, OfflineParameters, _STATION_TEXTS),
     "site_down": Condition(site_down, SiteParameters, frozenset({"site", "offline", "stations", "since"})),
     "connector_faulted": Condition(connector_faulted, FaultParameters, _FAULT_TEXTS),
+    "certificate_expiring": Condition(certificate_expiring, CertificateParameters, _CERTIFICATE_TEXTS),
     "session_completed": Condition(session_completed, CompletedParameters, _END_TEXTS),
     "session_interrupted": Condition(session_interrupted, InterruptedParameters, _END_TEXTS),
 }

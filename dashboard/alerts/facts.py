@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from bridge.events import ConnectorStatus
 from bridge.session import SessionState
 from bridge.stores.database import Database
-from bridge.stores.tables import connectors, rule_states, sessions, sites, stations
+from bridge.stores.tables import certificates, connectors, rule_states, sessions, sites, stations
 
 HANDLED = "session-ended"  # rule_states: sessions whose end every rule has seen
 MOST_ENDS = 5_000  # in one tick: after a long absence the rest is for the next ones, so no transaction is long
@@ -57,10 +58,22 @@ class EndFact(msgspec.Struct, frozen=True, kw_only=True):
     stop_reason: str
 
 
+class CertificateFact(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest certificate of its kind that a station, or our own listener, has; not revoked."""
+
+    fingerprint: str
+    station: str
+    kind: str
+    serial: str
+    subject: str
+    not_after: datetime
+
+
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     stations: tuple[StationFact, ...] = ()
     faults: tuple[FaultFact, ...] = ()
     ends: tuple[EndFact, ...] = ()
+    certificates: tuple[CertificateFact, ...] = ()
 
     def names(self) -> dict[str, str]:
         """Station id -> what people call it."""
@@ -75,6 +88,7 @@ def read_facts(records: Database, now: datetime, window: timedelta) -> Facts:
             stations=tuple(_station(row) for row in connection.execute(_STATIONS)),
             faults=tuple(_fault(row) for row in connection.execute(_FAULTS)),
             ends=tuple(_end(row) for row in connection.execute(_ends(now - window))),
+            certificates=tuple(_newest(connection.execute(_CERTIFICATES))),
         )
 
 
@@ -83,7 +97,20 @@ _STATIONS = (
     .select_from(stations.outerjoin(sites))
     .where(stations.c.last_seen_at.is_not(None), stations.c.is_approved.is_not(sa.false()))
 )
+_CERTIFICATES = (
+    sa.select(certificates).where(certificates.c.revoked_at.is_(None)).order_by(certificates.c.not_after.desc())
+)
 _FAULTS = sa.select(connectors).where(connectors.c.status == str(ConnectorStatus.FAULTED))
+
+
+def _newest(rows: Iterable[Any]) -> Iterator[CertificateFact]:
+    """A renewed certificate is nobody's worry; what stations are called decides, and for the others their subject."""
+    seen: set[tuple[str, str]] = set()
+    for row in rows:
+        key = (row.kind, row.station or row.subject)
+        if key not in seen:
+            seen.add(key)
+            yield CertificateFact(**{name: row._mapping[name] for name in CertificateFact.__struct_fields__})
 
 
 def _ends(after: datetime) -> sa.Select[Any]:

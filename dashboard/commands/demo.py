@@ -119,6 +119,7 @@ def demo_environment(folder: Path, ports: _Ports, ocpp_host: str = "127.0.0.1") 
         "BRIDGE_NAME": "demo",
         "OCPP__HOST": ocpp_host,
         "OCPP__PORT": ports.ocpp,
+        "OCPP__SECURITY_PROFILE": 0,  # its chargers have no keys
         "MQTT__HOST": "127.0.0.1",
         "MQTT__PORT": ports.mqtt,
         "CHARGERS__VENDORS": '["goe", "openwb2", "everest", "evcc"]',

@@ -1,8 +1,9 @@
-"""``chargewatch token``: API tokens, stations' keys and drivers' cards."""
+"""``chargewatch token``: API tokens, stations' keys and drivers' cards, and who waits to be let in."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from bridge.events import utc_now
 from bridge.settings import Settings, load_settings
 from bridge.stores.database import RecordsRejected, RecordsUnavailable
 from bridge.stores.people import People, PeopleError, Role, new_station_key, pepper
+from bridge.stores.provisioning import Provisioning, ProvisioningError
 from bridge.stores.records import Records
 
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -32,6 +34,7 @@ class _Doors(NamedTuple):
     settings: Settings
     records: Records
     people: People
+    provisioning: Provisioning
 
 
 @contextmanager
@@ -40,8 +43,9 @@ def _doors() -> Iterator[_Doors]:
     try:
         with Records(settings.records.url.get_secret_value()) as records:
             records.migrate()
-            yield _Doors(settings, records, People(records, pepper(settings)))
-    except (PeopleError, RecordsRejected, RecordsUnavailable, OSError) as error:
+            provisioning = Provisioning(records, settings.ocpp.security_profile)
+            yield _Doors(settings, records, People(records, pepper(settings)), provisioning)
+    except (PeopleError, ProvisioningError, RecordsRejected, RecordsUnavailable, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -165,3 +169,82 @@ def _shut_station_out(doors: _Doors, name: str) -> None:
         raise PeopleError(f"there is no station named {name}")
     doors.people.set_station_key(name, new_station_key())  # nobody learns it, and the old one opens no more
     doors.records.approve_station(name, False)
+
+
+# ---- the inbox
+
+
+@command.command()
+@_AS_JSON
+def inbox(as_json: bool) -> None:
+    """Stations that nobody has decided about, the longest waiting first."""
+    with _doors() as doors:
+        held = doors.provisioning.inbox()
+    if as_json:
+        hidden = {"offered_key_hmac", "key_id"}
+        rows = [{k: v for k, v in msgspec.to_builtins(one).items() if k not in hidden} for one in held]
+        keys = [{"has_key": bool(one.key_id), "key_id": one.key_id} for one in held]
+        click.echo(json.dumps([row | key for row, key in zip(rows, keys, strict=True)], indent=2))
+        return
+    for one in held:
+        what = " ".join(part for part in (one.vendor, one.model, one.serial) if part) or "has not booted"
+        key = f"key {one.key_id}" if one.key_id else "no key"
+        changed = f" (came {one.other_keys} times with another key)" if one.other_keys else ""
+        where = f"{one.address}, {one.protocol}, {'now' if one.is_connected else f'last {one.last_seen_at:%F %T}'}"
+        click.echo(f"{one.station!r}  {what!r}  {where}  {key}{changed}")
+
+
+@command.command()
+@click.argument("station")
+@click.option("--site", help="The id of its site.")
+@click.option("--name", help="What people call it.")
+@click.option("--profile", type=click.IntRange(0, 3), help="What it must prove; otherwise ocpp.security_profile.")
+@click.option("--key-id", help="Only if it still shows this key (as `token inbox` names it).")
+@_AS_JSON
+def approve(
+    station: str, site: str | None, name: str | None, profile: int | None, key_id: str | None, as_json: bool
+) -> None:
+    """Let STATION in with the key it showed while it waited: it must show the same from now on."""
+    with _doors() as doors:
+        doors.provisioning.approve(
+            station, _ACTOR, utc_now(), site=site, name=name, security_profile=profile, key_id=key_id
+        )
+    click.echo(json.dumps({"station": station, "approved": True}) if as_json else f"{station} may come in")
+
+
+@command.command()
+@click.argument("station")
+@_AS_JSON
+def refuse(station: str, as_json: bool) -> None:
+    """Shut STATION out for good; `token approve` lifts it."""
+    with _doors() as doors:
+        doors.provisioning.refuse(station, _ACTOR, utc_now())
+    click.echo(json.dumps({"station": station, "refused": True}) if as_json else f"{station} is shut out")
+
+
+@command.command()
+@click.argument("station")
+@click.option("--timeout", "timeout_s", default=30.0, show_default=True, help="Seconds to wait for the charger.")
+@_AS_JSON
+def rotate(station: str, timeout_s: float, as_json: bool) -> None:
+    """Give STATION a new key, which nobody sees. Both open until it has connected with the new one."""
+    from bridge.broker import BrokerClient
+    from bridge.command_bus import CommandClient, CommandOutcome
+    from bridge.commands.command import wait_for
+
+    with _doors() as doors:
+        settings = doors.settings
+        doors.people.write_audit(utc_now(), _ACTOR, "token.rotate", station)
+    broker = BrokerClient(settings.mqtt, f"chargewatch-rotate-{os.getpid()}")
+    client = CommandClient(broker)
+    broker.start()
+    try:
+        wait_for(broker, f"{settings.mqtt.host}:{settings.mqtt.port}")
+        answer = client.request(station, "RotateKey", {}, timeout_s)
+    finally:
+        broker.stop()
+    status = str(answer.payload.get("status", ""))
+    if answer.outcome is not CommandOutcome.ANSWERED or status not in ("Accepted", "RebootRequired"):
+        raise click.ClickException(f"{station} did not take a new key: {answer.detail or status or answer.outcome}")
+    words = f"{station} has a new key; the old one opens until it has connected with the new one"
+    click.echo(json.dumps({"station": station, "status": status}) if as_json else words)

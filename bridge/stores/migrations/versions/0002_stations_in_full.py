@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("serial", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("issuer", sa.Text(), nullable=False),
+        sa.Column("is_ours", sa.Boolean(), nullable=False),
         sa.Column("not_before", sa.DateTime(timezone=True), nullable=False),
         sa.Column("not_after", sa.DateTime(timezone=True), nullable=False),
         sa.Column("issued_at", sa.DateTime(timezone=True), nullable=False),
@@ -45,6 +46,26 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_firmware_images")),
         sa.UniqueConstraint("sha256", name=op.f("uq_firmware_images_sha256")),
     )
+    op.create_table(
+        "held_stations",
+        sa.Column("station", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), server_default="", nullable=False),
+        sa.Column("protocol", sa.Text(), server_default="", nullable=False),
+        sa.Column("security", sa.Text(), server_default="", nullable=False),
+        sa.Column("vendor", sa.Text(), server_default="", nullable=False),
+        sa.Column("model", sa.Text(), server_default="", nullable=False),
+        sa.Column("serial", sa.Text(), server_default="", nullable=False),
+        sa.Column("firmware", sa.Text(), server_default="", nullable=False),
+        sa.Column("offered_key_hmac", sa.LargeBinary(), nullable=True),
+        sa.Column("other_keys", sa.Integer(), nullable=False),
+        sa.Column("connections", sa.Integer(), nullable=False),
+        sa.Column("is_connected", sa.Boolean(), nullable=False),
+        sa.Column("bridge", sa.Text(), server_default="", nullable=False),
+        sa.Column("first_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("station", name=op.f("pk_held_stations")),
+    )
+    op.create_index(op.f("ix_held_stations_last_seen_at"), "held_stations", ["last_seen_at"], unique=False)
     op.create_table(
         "station_details",
         sa.Column("station", sa.Text(), nullable=False),
@@ -98,7 +119,9 @@ def upgrade() -> None:
     op.add_column("stations", sa.Column("security", sa.Text(), server_default="", nullable=False))
     op.add_column("stations", sa.Column("security_profile", sa.Integer(), nullable=True))
     op.add_column("stations", sa.Column("policy", sa.JSON(), nullable=True))
-    op.add_column("stations", sa.Column("offered_key_hmac", sa.LargeBinary(), nullable=True))
+    op.add_column("stations", sa.Column("refused_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("stations", sa.Column("next_key_hmac", sa.LargeBinary(), nullable=True))
+    op.add_column("stations", sa.Column("next_key_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("stations", sa.Column("described_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("sessions", sa.Column("grade", sa.Text(), server_default="", nullable=False))
     op.add_column("sessions", sa.Column("evidence", sa.JSON(), nullable=True))
@@ -108,7 +131,9 @@ def downgrade() -> None:
     op.drop_column("sessions", "evidence")
     op.drop_column("sessions", "grade")
     op.drop_column("stations", "described_at")
-    op.drop_column("stations", "offered_key_hmac")
+    op.drop_column("stations", "next_key_at")
+    op.drop_column("stations", "next_key_hmac")
+    op.drop_column("stations", "refused_at")
     op.drop_column("stations", "policy")
     op.drop_column("stations", "security_profile")
     op.drop_column("stations", "security")
@@ -122,6 +147,8 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_uploads_station"), table_name="uploads")
     op.drop_table("uploads")
     op.drop_table("station_details")
+    op.drop_index(op.f("ix_held_stations_last_seen_at"), table_name="held_stations")
+    op.drop_table("held_stations")
     op.drop_table("firmware_images")
     op.drop_index(op.f("ix_certificates_station"), table_name="certificates")
     op.drop_index(op.f("ix_certificates_not_after"), table_name="certificates")

@@ -256,6 +256,22 @@ def test_a_station_that_asks_gets_its_certificate_and_it_is_on_record(
     play(tmp_path, scene, directory=keyed("CP"), records=records)
 
 
+def test_what_a_charger_asks_for_by_its_own_message_it_gets(tmp_path: Path, records: Records) -> None:
+    authority = Authority.create(tmp_path / "ca", "CA", utc_now())
+
+    async def scene(house: World) -> None:
+        house.server.sign_by(Signer(authority, Certificates(records), 90))
+        async with house.charger("CP", additional_headers=basic()) as charger:
+            await charger.boot()
+            assert await charger.call("SignCertificate", {"csr": request_for("CP")}) == {"status": "Accepted"}
+            message = json.loads(await charger.link.recv())
+            assert message[2] == "CertificateSigned"
+            charger.answers["CertificateSigned"] = {"status": "Accepted"}
+            await charger.reply(message)
+
+    play(tmp_path, scene, directory=keyed("CP"), records=records)
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "headers", "says"),
     [

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from servers import free_port
 
-from bridge.access import Entry, admit
+from bridge.access import Entry, admit, key_hmac
 from bridge.events import utc_now
 from bridge.settings import Unknown, load_settings
 from bridge.stores.people import People, Role, pepper
+from bridge.stores.provisioning import Held, Provisioning
 from bridge.stores.records import Records, Site
 from dashboard.cli import cli
 
@@ -141,6 +143,53 @@ def test_the_list_names_everybody_and_no_secret(people: People) -> None:
     assert listed["stations"] == [{"station": "CP1", "site": None, "is_approved": True, "has_key": True}]
     assert secret not in json.dumps(listed)
     assert key not in json.dumps(listed)
+
+
+# ---- the inbox
+
+
+def wait_at_the_door(records: Records, station: str, key: bytes | None) -> None:
+    hmac = None if key is None else key_hmac(pepper(load_settings()), key)
+    now = utc_now()
+    held = Held(station=station, offered_key_hmac=hmac, vendor="=HYPERLINK", first_seen_at=now, last_seen_at=now)
+    Provisioning(records).take_held([held])
+
+
+def test_who_waits_is_listed_and_let_in_with_the_key_it_showed(records: Records, people: People) -> None:
+    wait_at_the_door(records, "CP1", b"0123456789abcdef")
+    (held,) = told("token", "inbox")
+    assert (held["station"], held["has_key"]) == ("CP1", True)
+    assert "offered_key_hmac" not in held
+    assert "'CP1'" in typed("token", "inbox").output
+    assert typed("token", "approve", "CP1", "--key-id", "0" * 16).exit_code == 1
+    assert told("token", "approve", "CP1", "--key-id", held["key_id"], "--name", "Left")["approved"]
+    assert key_opens(records, "CP1", "0123456789abcdef")
+    assert told("token", "inbox") == []
+    assert [(entry.action, entry.actor) for entry in people.audit()] == [("station.approve", "command line")]
+
+
+def test_who_showed_no_key_is_let_in_only_by_a_lower_profile(records: Records) -> None:
+    wait_at_the_door(records, "CP1", None)
+    refused = typed("token", "approve", "CP1")
+    assert refused.exit_code == 1
+    assert "profile 0" in refused.stderr
+    told("token", "approve", "CP1", "--profile", "0")
+    assert records.directory().stations["CP1"].security_profile == 0
+
+
+def test_who_is_refused_stays_out_until_approved_or_given_a_key(records: Records) -> None:
+    wait_at_the_door(records, "CP1", b"0123456789abcdef")
+    told("token", "refuse", "CP1")
+    assert not key_opens(records, "CP1", "0123456789abcdef")
+    made = told("token", "add", "CP1", "--role", "station")
+    assert key_opens(records, "CP1", made["key"])
+
+
+def test_a_new_key_without_a_broker_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARGEWATCH_MQTT__PORT", str(free_port()))
+    result = typed("token", "rotate", "CP1")
+    assert result.exit_code == 1
+    assert "no MQTT broker" in result.stderr
 
 
 # ---- rules

@@ -177,6 +177,7 @@ class Talk:
     def _answerable(self, call: Call | Send) -> str | int:
         """The id for a CALLERROR; "" for a SEND where there are such: it is never answered."""
         return "" if type(call) is Send and self.version.sends else call.id
+
     def _decided(self, *events: AnyEvent) -> Outcome:
         if not self.is_stranger:
             return self._intake.handle(*events)

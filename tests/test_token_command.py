@@ -192,6 +192,22 @@ def test_a_new_key_without_a_broker_is_an_error_in_words(monkeypatch: pytest.Mon
     assert "no MQTT broker" in result.stderr
 
 
+# ---- the plan
+
+
+def test_the_plan_goes_out_and_in_again_and_a_wrong_line_changes_nothing(records: Records, people: People) -> None:
+    records.save_site(Site(id="north", name="=North"))
+    records.assign_site("CP1", "north")
+    plan = typed("stations", "export").stdout
+    assert "'=North" in plan
+    assert told("stations", "import", "-", stdin=plan) == {"site": 1, "station": 1, "connector": 0}
+    wrong = typed("stations", "import", "-", stdin=plan + "planet,,,,,,,,,,,,,,\r\n")
+    assert wrong.exit_code == 1
+    assert "line 4: record is site" in wrong.stderr
+    assert [entry.action for entry in people.audit()] == ["stations.import"]
+    assert typed("stations", "export").stdout == plan
+
+
 # ---- rules
 
 

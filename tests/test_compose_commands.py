@@ -55,7 +55,7 @@ SAID: dict[str, list[dict[str, Any]]] = {
     "ClearCache": [{}],
     "GetConfiguration": [{}, {"keys": "A.B, C/left@1:2.D/x"}, {"keys": ["A.B"]}, {"report": "SummaryInventory"}],
     "SetConfiguration": [{"key": "A.B", "value": "1"}, {"key": "A.B", "value": 5, "attribute": "Target"}],
-    "RotateKey": [{"key": "0123456789abcdef0123456789abcdef"}, {"key": "no-hex-digits-here:1"}],
+    "RotateKey": [{}, {"key": "0123456789abcdef0123456789abcdef"}, {"key": "no-hex-digits-here:1"}],
     "SendLocalList": [{}, {"update": "differential", "tokens": "good, GONE"}, {"version": 12, "token_type": "Local"}],
     "Reserve": [
         {"token": "good", "until": LATER},

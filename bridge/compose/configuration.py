@@ -7,6 +7,7 @@ model, with instance and EVSE where there are any: ``Connector/left@1.Available`
 from __future__ import annotations
 
 import re
+import secrets
 from typing import Any
 
 from bridge.compose.terms import ADMIN, CannotCompose, Composed, Given, Kind, Parameter, Said, Target, new_id
@@ -62,7 +63,7 @@ def _set(to: Target, given: Given) -> Said:
 def _rotate_key(to: Target, given: Given) -> Said:
     """1.6: AuthorizationKey as hex digits (OCPP-J 1.6 section 6.2.2, security whitepaper); a charger may then show the
     digits or the bytes they mean, and the door takes both. 2.x: BasicAuthPassword as it is (2.0.1 part 2 A01)."""
-    key = given["key"]
+    key = given["key"] or secrets.token_hex(16)  # what carries the command out gives one that it has recorded
     if not _KEY_MIN <= len(key) <= _KEY_MAX:
         raise CannotCompose(f"RotateKey: a key has {_KEY_MIN} to {_KEY_MAX} characters", "key")
     if not _KEY_CHARACTERS.fullmatch(key):
@@ -111,13 +112,12 @@ COMMANDS = (
     Composed(
         "RotateKey",
         "Change the station's key",
-        "The station proves itself with this key from its next connection on; the old one ends.",
+        "The station proves itself with the new key from its next connection on; then the old one ends.",
         (
             Parameter(
                 "key",
                 "New key",
-                required=True,
-                help=f"{_KEY_MIN} to {_KEY_MAX} characters, at best random hex digits.",
+                help=f"{_KEY_MIN} to {_KEY_MAX} characters. Without one a random key is made, better than any typed.",
                 is_secret=True,
             ),
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sqlite3
 import time
@@ -82,7 +83,7 @@ class Neighbour:
             sample = {"meterValue": [{"timestamp": utc_now().isoformat(), "sampledValue": [{"value": str(wh)}]}]}
             answer = await self._call("MeterValues", {"connectorId": 1, "transactionId": transaction} | sample)
             assert answer == {}
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.01)
         stop = {"transactionId": transaction, "meterStop": wh, "timestamp": utc_now().isoformat()}
         assert await self._call("StopTransaction", stop) == {}
         return len(self.latencies_s)
@@ -102,11 +103,26 @@ async def connected(server: Server, station: str, protocol: str) -> AsyncIterato
 
 
 class Weather(NamedTuple):
-    """What a storm left: answered calls and latencies of the neighbours, and by how much the bridge grew."""
+    """What a storm left: how many calls of the neighbours were answered and how long all but a hundredth of them took,
+    how often longer than on a machine of their own the two processes took, and by how much the bridge grew."""
 
     answered: int
-    latencies_s: list[float]
+    p99_s: float
+    starved: float
     grown_kib: int
+
+
+class Turns(NamedTuple):
+    """Nanoseconds that a process's first thread has run, and has waited for a core while it could have run."""
+
+    ran: int
+    waited: int
+
+
+def turns(server: Server) -> list[Turns]:
+    """Of the bridge and of ourselves (``/proc/<pid>/schedstat``)."""
+    lines = [Path(f"/proc/{pid}/schedstat").read_text().split() for pid in (server.pid, os.getpid())]
+    return [Turns(int(ran), int(waited)) for ran, waited, _ in lines]
 
 
 async def storm(server: Server) -> Weather:
@@ -123,14 +139,16 @@ async def storm(server: Server) -> Weather:
             await charger.boot()
         raiders = [Raider(number, link) for number, link in enumerate(links)]
         await asyncio.gather(*(raider.talk() for raider in raiders))
-        before_kib, is_over = server.memory_kib(), asyncio.Event()
         neighbours = [Neighbour(charger) for charger in chargers]
+        before_kib, before, is_over = server.memory_kib(), turns(server), asyncio.Event()
         charging = [asyncio.create_task(neighbour.charge(is_over)) for neighbour in neighbours]
         await asyncio.gather(*(raider.raid() for raider in raiders))
         is_over.set()
         answered = sum(await asyncio.gather(*charging))
         latencies_s = sorted(latency for neighbour in neighbours for latency in neighbour.latencies_s)
-        return Weather(answered, latencies_s, server.memory_kib() - before_kib)
+        p99_s = latencies_s[int(len(latencies_s) * 0.99)]
+        starved = max(1 + (b.waited - a.waited) / (b.ran - a.ran) for a, b in zip(before, turns(server), strict=True))
+        return Weather(answered, p99_s, starved, server.memory_kib() - before_kib)
 
 
 def journaled(folder: Path, stations: str) -> list[tuple[str, bytes, bytes]]:
@@ -145,7 +163,7 @@ def test_ten_thousand_malformed_frames_end_nothing_and_disturb_nobody(tmp_path: 
     with serving_bridge(tmp_path, CHARGEWATCH_OCPP__MAX_FRAME_BYTES=str(CAP)) as server:
         weather = asyncio.run(storm(server))
         assert server.memory_kib() > 0, "the process lives"
-    assert weather.latencies_s[int(len(weather.latencies_s) * 0.99)] < 1.0, "more than this is broken, not slow"
+    assert weather.p99_s < 1.0 * weather.starved, "more is broken: what others took of the machine is counted in"
     assert weather.grown_kib < 50 * 1024
     good = [action for action, _, reply in journaled(tmp_path, "PEACE-%") if reply.startswith(b"[3,")]
     assert len(good) == weather.answered + NEIGHBOURS  # and their boots

@@ -12,6 +12,7 @@ from ocpp_world import world
 
 from bridge.bench import connections
 from bridge.bench.client import Client
+from bridge.command_bus import CommandOutcome
 from dashboard.cli import cli
 
 
@@ -53,6 +54,9 @@ def test_an_idle_station_answers_pings_and_takes_none_for_an_answer(tmp_path: Pa
             client.say(b'[2,"1","Heartbeat",{}]')
             await house.until(lambda: client.heard, "the answer")
             assert [payload[:6] for payload in client.heard] == [b'[3,"1"']
+            client.say(b'[2,"2","BootNotification",{"chargePointVendor":"a","chargePointModel":"b"}]')
+            done = await house.server.call("CP", "ClearCache", {}, 10.0)
+            assert (done.outcome, done.code) == (CommandOutcome.REFUSED, "NotSupported")
             client.close()
 
     asyncio.run(scene())

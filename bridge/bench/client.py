@@ -1,4 +1,5 @@
-"""A station's end of a WebSocket, light enough for thousands on one thread: a handshake, text out, frames in.
+"""A station's end of a WebSocket, light enough for thousands on one thread: a handshake, text out, frames in. What
+the server asks of its own accord is refused.
 
 It trusts the server, which runs on the same machine and is ours. Source: RFC 6455 section 5.
 """
@@ -66,7 +67,9 @@ class Client(asyncio.BufferedProtocol):
         self.on_lost()
 
     def _take(self, opcode: int, payload: bytes) -> None:
-        if opcode == _TEXT:
+        if opcode == _TEXT and payload.startswith(b"[2,"):  # a call of the server's own
+            self.say(b'[4,"%b","NotSupported","",{}]' % payload.split(b'"', 2)[1])
+        elif opcode == _TEXT:
             self.on_answer(payload)
         elif opcode == _PING:  # who never answers one is taken for gone
             self._transport.write(_masked_header(_PONG, len(payload)) + payload)

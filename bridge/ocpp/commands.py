@@ -38,9 +38,10 @@ class Waiting(NamedTuple):
 
 
 class _Gate:
-    """``ready`` when calls may go out at all, ``turn`` for one after the other."""
+    """``ready`` when calls may go out at all, ``turn`` for one after the other; kept while there are ``calls``."""
 
     def __init__(self, is_open: bool) -> None:
+        self.calls = 0
         self.turn = asyncio.Lock()
         self.ready = asyncio.Event()
         if is_open:
@@ -53,7 +54,7 @@ class Calls:
     def __init__(self, protocol: str, send: Callable[[str, bytes], None]) -> None:
         self._protocol = protocol
         self._send = send
-        self._gate: _Gate | None = None  # most stations are never called
+        self._gate: _Gate | None = None  # most stations are rarely called
         self._waiting: Waiting | None = None
         self._is_closed = False
         self.is_open = False
@@ -76,15 +77,20 @@ class Calls:
         if wrong is not None:
             return wrong
         waiting = Waiting(str(uuid.uuid4()), action, payload, asyncio.get_running_loop().create_future())
+        gate = self._gate = self._gate or _Gate(self.is_open)
+        gate.calls += 1
         try:
             async with asyncio.timeout(timeout_s):
-                gate = self._gate = self._gate or _Gate(self.is_open)
                 if not is_early:
                     await gate.ready.wait()
                 async with gate.turn:
                     return await self._call_now(waiting)
         except TimeoutError:
             return self._late(waiting, timeout_s)
+        finally:
+            gate.calls -= 1
+            if not gate.calls:
+                self._gate = None
 
     def match(self, message_id: str | int) -> Waiting | None:
         """The call this answers, once; ``None`` for a late or unknown answer."""

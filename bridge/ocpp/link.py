@@ -53,6 +53,13 @@ class Link(asyncio.BufferedProtocol):
     """A socket. ``talk`` is set once the handshake has succeeded; ``is_waiting`` while its past is fetched; ``is_held``
     while nobody has decided about the station. ``raw`` is the transport below TLS while that is being agreed."""
 
+    __slots__ = (  # there are thousands, and beyond thirty attributes Python gives each a dictionary of its own
+        "_backlog", "_close_by", "_early", "_has_request", "_house", "_is_choked", "_is_paused", "_loop",
+        "_max_bytes", "_parts", "_parts_size", "_transport", "_ws", "address", "answers_pings", "certificate",
+        "frames", "heard_s", "is_held", "is_replaced", "is_tls", "is_waiting", "on_heard", "opened_s", "pinged_s",
+        "raw", "security", "talk", "unanswered", "was_asked_to_boot",
+    )  # fmt: skip
+
     def __init__(
         self,
         house: House,

@@ -8,7 +8,6 @@ again.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -61,7 +60,7 @@ class Watch:
         self.due = _LONG_AGO
         self._open_until: datetime | None = None
         self._told: set[str] = set()
-        self._boots: deque[datetime] = deque(maxlen=_BOOTS)
+        self._boots: list[datetime] = []
         self._timeouts = 0
         self._quarter_s, self._quarter_looks = 0, 0
         self._relative_sessions = 0
@@ -140,7 +139,7 @@ class Watch:
         return Trait("clock", said, {"clock": "local"})
 
     def _booted(self, now: datetime) -> Trait | None:
-        self._boots.append(now)
+        self._boots = [*self._boots, now][-_BOOTS:]
         if len(self._boots) < _BOOTS or now - self._boots[0] > _BOOTS_WITHIN:
             return None
         minutes = round((now - self._boots[0]) / timedelta(minutes=1))

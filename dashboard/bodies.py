@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from flask import Request
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
 CHUNK = 65_536
@@ -32,7 +33,8 @@ class Arriving:
     """Iterate over it to get the file. ``name`` and ``fields`` are known when it is over."""
 
     def __init__(self, request: Request, name: str = "") -> None:
-        self.name = name
+        said = parse_options_header(request.headers.get("Content-Disposition"))[1]
+        self.name = name or said.get("filename", "")
         self.fields: dict[str, str] = {}
         self.content_length = request.content_length
         self._read = 0

@@ -22,6 +22,7 @@ import pytest
 from servers import free_port
 from werkzeug.serving import make_server
 
+from bridge.demo.updates import Transfer, carry_out
 from bridge.settings import Dashboard as DashboardSettings
 from bridge.settings import Files as FilesSettings
 from bridge.settings import Records as RecordsSettings
@@ -155,6 +156,16 @@ def test_a_raw_body_is_taken_with_and_without_a_name(site: Site, method: str, en
     path = site.files.open(taken)
     assert path is not None
     assert path.read_bytes() == DATA
+
+
+def test_the_demo_s_charger_uploads_and_fetches(site: Site) -> None:
+    link, image = site.open(), site.image(b"for the demo")
+    here = f"http://127.0.0.1:{site.port}/files"
+    assert carry_out(Transfer(f"{here}/upload/{link.token}", DATA, "demo-1.log", lambda at, is_good: None))
+    taken = site.files.upload(link.id)
+    assert taken is not None
+    assert (taken.name, taken.sha256) == ("demo-1.log", hashlib.sha256(DATA).hexdigest())
+    assert carry_out(Transfer(f"{here}/firmware/{site.load(image)}/fw.bin", None, "", lambda at, is_good: None))
 
 
 def test_a_form_s_first_file_is_taken(site: Site) -> None:
@@ -328,7 +339,7 @@ def test_an_image_is_served_whole_and_in_pieces_with_its_checksum(site: Site) ->
     status, body, headers = site.ask("HEAD", path)
     assert (status, body, headers["content-length"]) == (200, b"", str(len(DATA)))
     assert site.ask("GET", path, headers={"If-None-Match": f'"{image.sha256}"'})[0] == 304
-    fetched = [entry for entry in site.people.audit() if entry.action == "firmware_fetched"]
+    fetched = [e for e in site.people.audit() if e.action == "firmware_fetched" and image.sha256 in e.detail]
     assert [entry.subject for entry in fetched] == ["CP1"]  # once, however many pieces
 
 

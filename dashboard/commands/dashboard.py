@@ -21,6 +21,8 @@ def command(host: str | None, port: int | None, as_json: bool) -> None:
 
     settings = load_settings()
     host, port = host or settings.dashboard.host, port or settings.dashboard.port
+    here = settings.dashboard.model_copy(update={"host": host, "port": port})
+    settings = settings.model_copy(update={"dashboard": here})
     try:
         assets_folder()
     except AssetsMissing as error:

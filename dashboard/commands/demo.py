@@ -135,6 +135,7 @@ def demo_environment(folder: Path, ports: _Ports, ocpp_host: str = "127.0.0.1") 
         "DASHBOARD__HOST": "127.0.0.1",
         "DASHBOARD__PORT": ports.dashboard,
         "DASHBOARD__SECURE_COOKIES": "false",
+        "FILES__FOLDER": folder / "files",
     }
     return {PREFIX + key: str(value) for key, value in settings.items()}
 

@@ -20,6 +20,7 @@ from bridge.events import (
     TransactionEnded,
     TransactionStarted,
 )
+from bridge.evidence import Start
 from bridge.mqtt.derive import Tracker
 from bridge.mqtt.mapping import VENDORS, Mapping, load_mapping, parse_mapping
 from bridge.session import Session, SessionState
@@ -118,6 +119,7 @@ def test_plug_charge_pause_unplug_is_one_session_with_the_registers_energy() -> 
     assert (session.started_at, session.ended_at) == (at(10), at(80))
     assert (session.meter_start_wh, session.meter_stop_wh, session.energy_wh) == (50_000, 52_500, 2_500)
     assert session.charging_s == (40 - 20) + (70 - 50)
+    assert (session.evidence.start, session.evidence.has_start_register) == (Start.DERIVED, True)
     assert (session.state, session.review) == (SessionState.ENDED, ())
     assert session.stop_reason == "EVDisconnected"
 
@@ -225,6 +227,7 @@ def test_first_word_that_a_car_is_there_is_no_known_start_even_when_live() -> No
     (started,) = scene.of(TransactionStarted)
     assert isinstance(started, TransactionStarted)
     assert started.start_unknown
+    assert [session.evidence.start for session in scene.sessions] == [Start.UNSEEN]
 
 
 def test_car_that_came_while_we_were_away_pays_for_nothing_that_flowed_unseen() -> None:
@@ -506,3 +509,4 @@ def test_charger_that_announces_its_sessions_is_believed() -> None:
     (session,) = scene.sessions
     assert (session.transaction_id, session.energy_wh) == ("a-b-c", 300)
     assert (session.started_at, session.ended_at) == (at(0.5), at(89))
+    assert session.evidence.start is Start.OWN

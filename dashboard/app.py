@@ -185,6 +185,7 @@ def create_app(
     )
     if with_broker:
         found = _start_broker(settings, found)
+        files.start_tidying(found)
     server = Flask("dashboard", static_folder=None)
     server.secret_key = secret_key(settings)
     doors.install(server, found)

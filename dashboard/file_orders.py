@@ -57,7 +57,6 @@ def fetch_logs(
     found = services()
     base, hours = public_base(found.settings), timedelta(hours=found.settings.files.link_hours)
     now, most = found.now(), found.settings.files.max_upload_mb * 1_000_000
-    found.files.tidy(now, found.settings.files.keep_days)
     link = found.files.open_upload(station.id, kind, actor, now, hours, most)
     payload = {"kind": kind, "location": f"{base}{PREFIX}/upload/{link.token}"} | more
     answer = None

@@ -25,11 +25,12 @@ from bridge.stores.telemetry import Batch, Occurrence, StoreRejected, StoreUnava
 from dashboard import bodies
 from dashboard.auth import audit
 from dashboard.security import caller_address, is_direct_loopback
-from dashboard.services import services
+from dashboard.services import Services, services
 
 PREFIX = "/files"
 WRONG_PER_MINUTE = 20  # of one address, before it is told to wait
 PLACES = 8  # files under way at once: each holds a thread
+TIDY_EVERY_S = 3_600.0
 _STATUS = {
     Refusal.UNKNOWN: 404,
     Refusal.SPENT: 410,
@@ -92,6 +93,25 @@ def blueprint() -> Blueprint:
     doors.register_error_handler(bodies.BrokenBody, lambda error: _say(_Refused(400, str(error))))
     doors.register_error_handler(RecordsUnavailable, _away)
     return doors
+
+
+def start_tidying(found: Services, every_s: float = TIDY_EVERY_S) -> threading.Event:
+    """Drop what is past its retention, now and then, on a thread of its own until the event is set."""
+    stop = threading.Event()
+
+    def tidy() -> None:
+        while True:
+            try:
+                gone = found.files.tidy(found.now(), found.settings.files.keep_days)
+                if gone:
+                    _log.info("old uploads were deleted", uploads=gone)
+            except (RecordsUnavailable, OSError) as error:  # next time
+                _log.warning("old uploads could not be deleted", reason=str(error))
+            if stop.wait(every_s):
+                return
+
+    threading.Thread(target=tidy, name="files", daemon=True).start()
+    return stop
 
 
 # ---- the door

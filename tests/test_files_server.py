@@ -34,7 +34,8 @@ from bridge.stores.people import People, pepper
 from bridge.stores.records import Records
 from dashboard import bodies
 from dashboard.app import create_app
-from dashboard.files import WRONG_PER_MINUTE
+from dashboard.files import WRONG_PER_MINUTE, start_tidying
+from dashboard.services import services
 
 DATA = bytes(range(256)) * 4000  # about 1 MB
 CAP = 3_000_000
@@ -387,6 +388,20 @@ def test_plain_http_from_afar_is_refused_unless_a_trusted_proxy_or_the_settings_
     assert client.put(f"/files/upload/{'A' * 43}", **given).status_code == status
 
 
+def test_old_uploads_go_by_themselves(app: Any, tmp_path: Path) -> None:
+    with app.app_context():
+        found = services()
+    long_ago = datetime.now(UTC) - timedelta(days=91)
+    link = found.files.open_upload("CP1", "log", "anna", long_ago, timedelta(hours=1), CAP)
+    with found.files.part(CAP) as part:
+        part.write(b"old")
+        found.files.take_in(found.files.upload_for(link.token, long_ago), part, "old.log", "", long_ago)
+    stop = start_tidying(found, every_s=0.05)
+    wait_until(lambda: found.files.upload(link.id) is None)
+    stop.set()
+    wait_until(lambda: not (tmp_path / "files" / "uploads" / str(link.id)).exists())
+
+
 def test_who_guesses_addresses_is_told_to_wait(app: Any) -> None:
     client = app.test_client()
     found = [client.put(f"/files/upload/{number:043}").status_code for number in range(WRONG_PER_MINUTE + 2)]
@@ -399,8 +414,6 @@ def test_a_slow_body_is_cut_off(
 ) -> None:
     monkeypatch.setattr(bodies, "STILL_S", still_s)
     monkeypatch.setattr(bodies, "LONGEST_S", longest_s)
-    from dashboard.services import services
-
     with app.app_context():
         files = services().files
     link = files.open_upload("CP1", "log", "anna", datetime.now(UTC), timedelta(hours=1), CAP)

@@ -6,7 +6,7 @@ import atexit
 import math
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -25,7 +25,17 @@ from bridge.snapshots import Connector, Station
 from bridge.stores import tables
 from bridge.stores.people import People, Role
 from bridge.stores.records import Records, Site
-from bridge.stores.telemetry import Batch, Bucket, FrameRow, Occurrence, Sample, StoreUnavailable, TotalPoint
+from bridge.stores.telemetry import (
+    ANY_FRAME,
+    Batch,
+    Bucket,
+    FrameFilter,
+    FrameRow,
+    Occurrence,
+    Sample,
+    StoreUnavailable,
+    TotalPoint,
+)
 
 NOW = datetime(2026, 11, 23, 14, 32, 7, tzinfo=UTC)
 STARTED = NOW - timedelta(minutes=74)
@@ -69,14 +79,21 @@ class FakeTelemetry:
         found = [s for s in self.samples if (s.station, s.evse) == (station, evse) and start <= s.at < end]
         return sorted(found, key=lambda s: s.at)
 
-    def occurrences(self, station: str, start: datetime, end: datetime, limit: int = 500) -> list[Occurrence]:
+    def occurrences(
+        self, station: str, start: datetime, end: datetime, limit: int = 500, kinds: Collection[str] = ()
+    ) -> list[Occurrence]:
         self.check()
-        found = [o for o in self.happened if o.station == station and start <= o.at < end]
+        of_station = [o for o in self.happened if o.station == station and (not kinds or o.kind in kinds)]
+        found = [o for o in of_station if start <= o.at < end]
         return sorted(found, key=lambda o: o.at, reverse=True)[:limit]
 
-    def frames(self, station: str, start: datetime, end: datetime, limit: int = 200) -> list[FrameRow]:
+    def frames(
+        self, station: str, start: datetime, end: datetime, limit: int = 200, only: FrameFilter = ANY_FRAME
+    ) -> list[FrameRow]:
         self.check()
         found = [f for f in self.raw if f.station == station and start <= f.received_at < end]
+        found = [f for f in found if only.action in ("", f.action) and only.direction in ("", f.direction)]
+        found = [f for f in found if only.text.lower() in f.text.lower()]
         return sorted(found, key=lambda f: f.received_at, reverse=True)[:limit]
 
     def last(self, stations: Sequence[str] | None = None) -> list[Sample]:

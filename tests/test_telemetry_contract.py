@@ -20,6 +20,7 @@ from bridge.stores.opening import open_telemetry
 from bridge.stores.sqlite import SqliteTelemetry
 from bridge.stores.telemetry import (
     Batch,
+    FrameFilter,
     FrameRow,
     Occurrence,
     Sample,
@@ -171,6 +172,39 @@ def test_frames_come_newest_first_in_both_directions(store: TelemetryStore) -> N
     store.write(Batch(frames=[frame(0), frame(0.01, "[3]", "<"), frame(0.02, "[4]")]))
     assert [f.text for f in store.frames("CP1", T0, T0 + DAY, limit=2)] == ["[4]", "[3]"]
     assert {f.direction for f in store.frames("CP1", T0, T0 + DAY)} == {">", "<"}
+
+
+def test_occurrences_of_some_kinds_are_found_among_many(store: TelemetryStore) -> None:
+    rare = [occurrence(3, kind="StationConnected"), occurrence(1, kind="it's, = rare")]
+    store.write(Batch(occurrences=[*(occurrence(s) for s in range(10)), *rare]))
+    assert store.occurrences("CP1", T0, T0 + DAY, 5, [o.kind for o in rare]) == rare
+    assert store.occurrences("CP1", T0, T0 + DAY, 5, ["nothing"]) == []
+    assert len(store.occurrences("CP1", T0, T0 + DAY, 5, ())) == 5
+
+
+def test_frames_are_found_by_action_direction_and_text(store: TelemetryStore) -> None:
+    rows = [
+        frame(0, '[2,"1","Heartbeat",{}]'),
+        frame(1, '[3,"1",{"currentTime":"now (really) [x] 100% .* "}]', "<"),
+        frame(2, '[2,"2","Reset",{"type":"Soft"}]', "<")._replace(action="Reset"),
+        frame(3, '[3,"2",{"status":"Accepted"}]')._replace(action="Reset"),
+        frame(4, 'it\'s a "quoted" \\ line\nand Zürich')._replace(action="a/b c'; --"),
+    ]
+    store.write(Batch(frames=[*rows, rows[0]._replace(station="CP2")]))
+
+    def found(**only: str) -> list[FrameRow]:
+        return store.frames("CP1", T0, T0 + DAY, 10, FrameFilter(**only))
+
+    assert found() == rows[::-1]
+    assert found(action="Reset") == [rows[3], rows[2]]
+    assert found(action="Reset", direction=">") == [rows[3]]
+    assert found(direction="<") == [rows[2], rows[1]]
+    assert found(text="ACCEPTED") == [rows[3]]
+    assert found(text=".* ") == found(text="(really) [x] 100%") == [rows[1]]
+    assert found(text="it's a \"quoted\" \\ line\nAND Zürich") == found(action="a/b c'; --") == [rows[4]]
+    assert found(text="nowhere") == found(action="reset") == found(direction="$start") == []
+    assert store.frames("CP1", T0, T0 + DAY, 1, FrameFilter(text='"2"')) == [rows[3]]
+    assert store.frames("CP1", T0, rows[3].received_at, 1, FrameFilter(text='"2"')) == [rows[2]]
 
 
 def test_two_frames_of_one_microsecond_are_both_kept(store: TelemetryStore) -> None:

@@ -8,7 +8,8 @@ client's batching writer drops what it cannot deliver. Measurements: ``samples``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -26,8 +27,10 @@ from bridge.stores import lines
 from bridge.stores.hygiene import span, whole
 from bridge.stores.rollup import FOLLOWED, QUARTER_US, roll
 from bridge.stores.telemetry import (
+    ANY_FRAME,
     Batch,
     Bucket,
+    FrameFilter,
     FrameRow,
     Occurrence,
     Sample,
@@ -65,7 +68,7 @@ class _Where(NamedTuple):
     """Conditions and the values bound to their ``$names``."""
 
     conditions: list[str]
-    bound: dict[str, str]
+    bound: dict[str, Any]
 
 
 class InfluxTelemetry:
@@ -99,14 +102,18 @@ class InfluxTelemetry:
         found = _picked(map(lines.sample, _whole("samples", rows)), stations)
         return sorted(found, key=lambda s: (s.station, s.evse))
 
-    def occurrences(self, station: str, start: datetime, end: datetime, limit: int = 500) -> list[Occurrence]:
-        where = _where(span(start, end), station=lines.tag(station))
+    def occurrences(
+        self, station: str, start: datetime, end: datetime, limit: int = 500, kinds: Collection[str] = ()
+    ) -> list[Occurrence]:
+        where = _any_of(_where(span(start, end), station=lines.tag(station)), "kind", kinds)
         rows = self._rows("SELECT * FROM occurrences", where, f"ORDER BY time DESC LIMIT {int(limit)}")
         found = map(lines.occurrence, _whole("occurrences", rows))
         return sorted(found, key=lambda o: (o.at, o.received_at), reverse=True)
 
-    def frames(self, station: str, start: datetime, end: datetime, limit: int = 200) -> list[FrameRow]:
-        where = _where(span(start, end), station=lines.tag(station))
+    def frames(
+        self, station: str, start: datetime, end: datetime, limit: int = 200, only: FrameFilter = ANY_FRAME
+    ) -> list[FrameRow]:
+        where = _filtered(_where(span(start, end), station=lines.tag(station)), only)
         rows = self._rows("SELECT * FROM frames", where, f"ORDER BY time DESC LIMIT {int(limit)}")
         return [lines.frame(row) for row in _whole("frames", rows)]
 
@@ -180,7 +187,7 @@ class InfluxTelemetry:
         series = self._query(f"{select} {conditions} {rest}", where.bound)
         return [s.tags | dict(zip(s.columns, row, strict=True)) for s in series for row in s.values]
 
-    def _query(self, text: str, bound: dict[str, str]) -> list[_Series]:
+    def _query(self, text: str, bound: dict[str, Any]) -> list[_Series]:
         api = self._client.api_client
         parameters = {
             "db": self._settings.bucket,  # a bucket is reachable as a database of its name
@@ -216,7 +223,7 @@ def _message(error: ApiException) -> str:
 
 def _where(range_us: tuple[int, int] | None, stations: Sequence[str] | None = None, **tags: str) -> _Where:
     conditions = [f'"{name}" = ${name}' for name in tags]
-    bound = dict(tags)
+    bound: dict[str, Any] = dict(tags)
     if range_us is not None:
         conditions += ["time >= $start", "time < $end"]
         bound |= {name: from_us(us).isoformat() for name, us in zip(("start", "end"), range_us, strict=True)}
@@ -224,6 +231,27 @@ def _where(range_us: tuple[int, int] | None, stations: Sequence[str] | None = No
         named = {f"s{number}": lines.tag(station) for number, station in enumerate(stations)}
         conditions.append("(" + " OR ".join(f'"station" = ${name}' for name in named or {"none": ""}) + ")")
         bound |= named or {"none": ""}
+    return _Where(conditions, bound)
+
+
+def _any_of(where: _Where, tag: str, values: Collection[str]) -> _Where:
+    if not values:
+        return where
+    bound = {f"{tag}{number}": lines.tag(value) for number, value in enumerate(values)}
+    either = " OR ".join(f'"{tag}" = ${name}' for name in bound)
+    return _Where([*where.conditions, f"({either})"], where.bound | bound)
+
+
+def _filtered(where: _Where, only: FrameFilter) -> _Where:
+    """A long text lies in several fields: what is looked for is found in the first of them, 15,000 characters."""
+    conditions, bound = list(where.conditions), dict(where.bound)
+    for field, value in (("action", whole(only.action)), ("direction", lines.tag(only.direction))):
+        if value:
+            conditions.append(f'"{field}" = ${field}')
+            bound[field] = value
+    if only.text:
+        conditions.append('"text_0" =~ $text')
+        bound["text"] = {"regex": "(?i)" + re.escape(whole(only.text))}
     return _Where(conditions, bound)
 
 

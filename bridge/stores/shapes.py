@@ -6,7 +6,7 @@ import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
 from decimal import Decimal
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -42,7 +42,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StationRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A station as recorded. ``is_approved`` is ``None`` while no person has decided about it."""
+    """A station as recorded. ``is_approved`` is ``None`` while no person has decided about it; ``security_profile``
+    and ``policy`` are a person's word, ``None`` where the setting and what is known of its model stand."""
 
     id: str
     name: str
@@ -65,6 +66,17 @@ class StationRow(msgspec.Struct, frozen=True, kw_only=True):
     clock_skew_s: float | None
     refused_frames: int
     revision: int
+    iccid: str = ""
+    imsi: str = ""
+    meter_type: str = ""
+    meter_serial: str = ""
+    boot_reason: str = ""
+    security: str = ""
+    security_profile: int | None = None
+    policy: dict[str, Any] | None = None
+    has_offered_key: bool = False
+    described_at: datetime | None = None
+    heartbeat_s: int | None = None
 
 
 class ConnectorRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import json
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -26,8 +26,10 @@ from bridge.measurands import MEASURANDS
 from bridge.stores.hygiene import fingerprint, finite, span, stored_us, whole
 from bridge.stores.rollup import FOLLOWED, QUARTER_US, Point, roll
 from bridge.stores.telemetry import (
+    ANY_FRAME,
     Batch,
     Bucket,
+    FrameFilter,
     FrameRow,
     Occurrence,
     Sample,
@@ -114,15 +116,22 @@ class SqliteTelemetry:
         query = f"{_SAMPLES} FROM last JOIN samples USING (station, evse, at_us) {chosen} ORDER BY station, evse"
         return self._read(_sample, query, *values)
 
-    def occurrences(self, station: str, start: datetime, end: datetime, limit: int = 500) -> list[Occurrence]:
-        query = """SELECT station, evse, at_us, received_us, kind, session_id, body FROM occurrences
-                   WHERE station=? AND at_us>=? AND at_us<? ORDER BY at_us DESC, received_us DESC LIMIT ?"""
-        return self._read(_occurrence, query, whole(station), *span(start, end), limit)
+    def occurrences(
+        self, station: str, start: datetime, end: datetime, limit: int = 500, kinds: Collection[str] = ()
+    ) -> list[Occurrence]:
+        chosen = f"AND kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
+        query = f"""SELECT station, evse, at_us, received_us, kind, session_id, body FROM occurrences
+                    WHERE station=? AND at_us>=? AND at_us<? {chosen}
+                    ORDER BY at_us DESC, received_us DESC LIMIT ?"""
+        return self._read(_occurrence, query, whole(station), *span(start, end), *map(whole, kinds), limit)
 
-    def frames(self, station: str, start: datetime, end: datetime, limit: int = 200) -> list[FrameRow]:
-        query = """SELECT station, received_us, direction, source, action, text FROM frames
-                   WHERE station=? AND received_us>=? AND received_us<? ORDER BY received_us DESC LIMIT ?"""
-        return self._read(_frame, query, whole(station), *span(start, end), limit)
+    def frames(
+        self, station: str, start: datetime, end: datetime, limit: int = 200, only: FrameFilter = ANY_FRAME
+    ) -> list[FrameRow]:
+        chosen, values = _of_filter(only)
+        query = f"""SELECT station, received_us, direction, source, action, text FROM frames
+                    WHERE station=? AND received_us>=? AND received_us<? {chosen} ORDER BY received_us DESC LIMIT ?"""
+        return self._read(_frame, query, whole(station), *span(start, end), *values, limit)
 
     def roll_up(self, start: datetime, end: datetime) -> int:
         start_us, end_us = (-(-moment // QUARTER_US) * QUARTER_US for moment in span(start, end))
@@ -262,6 +271,13 @@ def _of_stations(joint: str, stations: Sequence[str] | None) -> tuple[str, list[
     if stations is None:
         return "", []
     return f"{joint} station IN ({', '.join('?' * len(stations))})", [whole(station) for station in stations]
+
+
+def _of_filter(only: FrameFilter) -> tuple[str, list[str]]:
+    """Conditions on frames and their values. ``lower`` folds ASCII, as the other store does."""
+    conditions = {"action=?": only.action, "direction=?": only.direction, "instr(lower(text), lower(?))": only.text}
+    named = {condition: whole(value) for condition, value in conditions.items() if value}
+    return " ".join(f"AND {condition}" for condition in named), list(named.values())
 
 
 @lru_cache(maxsize=500)

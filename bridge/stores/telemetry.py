@@ -9,7 +9,7 @@ same write can never succeed (the cursor moves on, the rejection is logged and c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -58,6 +58,18 @@ class FrameRow(NamedTuple):
     text: str
 
 
+class FrameFilter(NamedTuple):
+    """Which frames of a station: ``action`` and ``direction`` as they stand in the row, ``text`` found anywhere in the
+    frame, whatever the case of its ASCII letters. Empty is any."""
+
+    action: str = ""
+    direction: str = ""
+    text: str = ""
+
+
+ANY_FRAME = FrameFilter()
+
+
 class Bucket(NamedTuple):
     """A quarter of an hour of one EVSE, from the rollup."""
 
@@ -94,10 +106,14 @@ class TelemetryStore(Protocol):
     def last(self, stations: Sequence[str] | None = None) -> list[Sample]:
         """The newest sample (by device time) of each EVSE."""
 
-    def occurrences(self, station: str, start: datetime, end: datetime, limit: int = 500) -> list[Occurrence]:
-        """Newest first."""
+    def occurrences(
+        self, station: str, start: datetime, end: datetime, limit: int = 500, kinds: Collection[str] = ()
+    ) -> list[Occurrence]:
+        """Newest first; only those of ``kinds`` when any is named."""
 
-    def frames(self, station: str, start: datetime, end: datetime, limit: int = 200) -> list[FrameRow]:
+    def frames(
+        self, station: str, start: datetime, end: datetime, limit: int = 200, only: FrameFilter = ANY_FRAME
+    ) -> list[FrameRow]:
         """Newest first."""
 
     def roll_up(self, start: datetime, end: datetime) -> int:

@@ -100,7 +100,8 @@ def _register_pages(app: Dash) -> list[components.Page]:
 
 def _say_not_found(server: Flask, pages: Sequence[components.Page]) -> None:
     """Dash answers 200 for every address; one that is no page gets 404 with the same document."""
-    known = [re.compile(re.sub(r"<\w+>", "[^/]+", page.path) + "/?") for page in pages]
+    # a station's id may hold slashes, which come decoded
+    known = [re.compile(re.sub(r"<\w+>", ".+", page.path) + "/?", re.DOTALL) for page in pages]
 
     def honest(response: Response) -> Response:
         is_page = request.endpoint in ("/", "/<path:path>") and response.status_code == 200

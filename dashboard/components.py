@@ -10,7 +10,7 @@ from dash import html, page_container
 Child = Any  # what Dash takes as a child
 
 # navigation path -> the count that the script keeps beside it
-_COUNTS = {"/sessions": "sessions", "/faults": "alarms"}
+_COUNTS = {"/stations": "stations", "/sessions": "sessions", "/faults": "alarms"}
 
 # priority -> how it is drawn: always a shape and a word, never colour alone
 PRIORITY_SHAPES = {1: "diamond", 2: "triangle", 3: "circle", 4: "dot"}
@@ -123,6 +123,13 @@ def breadcrumb(parts: Sequence[tuple[str, str]]) -> Child:
     for text, href in parts:
         found += [html.A(text, href=href) if href else html.Span(text), html.Span(" / ", className="faint")]
     return html.Div(found[:-1], className="bread")
+
+
+def choice(name: str, label: str, options: Sequence[tuple[str, str]], chosen: str, **given: Any) -> Child:
+    """A select of a form. The chosen option comes first in the list: React does not manage this control."""
+    ordered = sorted(options, key=lambda option: option[0] != chosen) if chosen else options
+    found = [html.Option(text, value=value) for value, text in ordered]
+    return html.Select(found, name=name, **given, **attrs(aria_label=label))
 
 
 def not_found(what: str) -> Child:

@@ -21,6 +21,18 @@ STATE_WORDS: dict[SessionState, str] = {
     SessionState.ENDED: "Ended",
     SessionState.ORPHANED: "No stop seen",
 }
+CONNECTOR_WORDS: dict[str, str] = {
+    "Available": "Free",
+    "Preparing": "Plugged in, not started",
+    "Charging": "Charging",
+    "SuspendedEV": "Paused by the car",
+    "SuspendedEVSE": "Paused by the charger",
+    "Finishing": "Finished, cable still in",
+    "Reserved": "Reserved",
+    "Unavailable": "Out of service",
+    "Faulted": "Faulted",
+}
+SECURITY_WORDS = {"none": "no key", "basic": "key", "mtls": "certificate"}
 SOURCE_WORDS: dict[EnergySource, str] = {
     EnergySource.REGISTER: "meter register",
     EnergySource.SESSION_COUNTER: "charger's session counter",
@@ -115,6 +127,11 @@ def protocol(name: str) -> str:
         return "OCPP " + name.removeprefix("ocpp")
     kind, _, vendor = name.partition("/")
     return f"{kind.upper()}, {vendor}" if vendor else kind.upper()
+
+
+def secured(protocol_name: str, security: str) -> str:
+    """``OCPP 1.6, key``: the protocol and how the station proved who it is."""
+    return ", ".join(filter(None, (protocol(plain(protocol_name, 40)), SECURITY_WORDS.get(security, security))))
 
 
 def plain(text: str, longest: int = 200) -> str:

@@ -13,17 +13,6 @@ from dashboard.formats import plain
 
 Row = dict[str, Any]
 
-_THEME = (
-    "themeQuartz.withParams({fontFamily: 'inherit', fontSize: 14, headerFontSize: 12, headerFontWeight: 400, "
-    "backgroundColor: 'var(--panel)', foregroundColor: 'var(--ink)', headerBackgroundColor: 'var(--panel)', "
-    "headerTextColor: 'var(--ink-2)', borderColor: 'var(--line)', rowHoverColor: 'var(--ground)', "
-    "oddRowBackgroundColor: 'var(--panel)', selectedRowBackgroundColor: 'var(--raise)', accentColor: 'var(--energy)', "
-    "wrapperBorder: false, wrapperBorderRadius: 0, borderRadius: 6, spacing: 7, headerColumnBorder: false, "
-    "headerColumnResizeHandleColor: 'transparent', "
-    "columnBorder: false, rowHeight: 44, headerHeight: 40, cellHorizontalPadding: 16})"
-)
-
-
 def names_of(station: str, row: StationRow | None) -> list[str]:
     """[name, site name, site id] as shown and searched."""
     if row is None:
@@ -100,16 +89,3 @@ def columns(is_open: bool) -> list[dict[str, Any]]:
         },
     ]
     return [place, state, power, *shared] if is_open else [place, state, when, *shared]
-
-
-def options(is_tall: bool) -> dict[str, Any]:
-    """Grid options: our theme, no animation, rows found by their session; ``is_tall`` scrolls within itself."""
-    shared: dict[str, Any] = {
-        "theme": {"function": _THEME},
-        "animateRows": False,
-        "suppressCellFocus": False,
-        "enableCellTextSelection": True,
-        "noRowsOverlayComponent": "CwNoRows",
-        "asyncTransactionWaitMillis": 200,
-    }
-    return shared if is_tall else shared | {"domLayout": "autoHeight"}

@@ -11,8 +11,8 @@ from dash import dcc, html
 
 from bridge.session import OPEN_STATES, Session, SessionState
 from bridge.stores.records import BadCursor, Page, SessionQuery, Site
-from dashboard import formats, session_rows
-from dashboard.components import Child, attrs, empty
+from dashboard import formats, grids, session_rows
+from dashboard.components import Child, attrs, choice, empty
 from dashboard.services import Services, services
 
 PATH = "/sessions"
@@ -112,8 +112,8 @@ def _filters(asked: Asked, sites: list[Site]) -> Child:
     )
     return html.Form(
         [
-            _select("site", "Site", places, asked.site),
-            _select("state", "State", states, asked.state),
+            choice("site", "Site", places, asked.site),
+            choice("state", "State", states, asked.state),
             search,
             _hidden_show(asked),
             html.Button("Show", type="submit"),
@@ -133,14 +133,6 @@ def _hidden_show(asked: Asked) -> Child:
     )
 
 
-def _select(name: str, label: str, options: list[tuple[str, str]], chosen: str) -> Child:
-    # the chosen one comes first in the list of a control that React does not manage
-    ordered = sorted(options, key=lambda option: option[0] != chosen) if chosen else options
-    return html.Select(
-        [html.Option(text, value=value) for value, text in ordered], name=name, **attrs(aria_label=label)
-    )
-
-
 def _grid(asked: Asked, rows: list[dict[str, Any]]) -> Child:
     is_tall = asked.show == _OPEN and len(rows) > _MOST_AS_A_WHOLE
     return html.Div(
@@ -151,7 +143,7 @@ def _grid(asked: Asked, rows: list[dict[str, Any]]) -> Child:
             defaultColDef={"sortable": True, "resizable": True, "suppressMovable": True},
             getRowId="params.data.id",
             className="",
-            dashGridOptions=session_rows.options(is_tall),
+            dashGridOptions=grids.options(is_tall),
             style={"height": "calc(100vh - 158px)", "minHeight": "320px"} if is_tall else {"height": None},
         ),
         className="grid-card",

@@ -278,7 +278,7 @@
     });
     document.querySelectorAll(".nav-link[data-path]").forEach(function (link) {
       var path = link.dataset.path, here = location.pathname;
-      var isHere = path === here || (path === "/sessions" && here.startsWith("/session/"));
+      var isHere = path === here || here.startsWith(path.replace(/s$/, "") + "/");  // one of a list's items
       if (isHere) { link.setAttribute("aria-current", "page"); } else { link.removeAttribute("aria-current"); }
     });
     var retry = document.querySelector("[data-retry]:not([data-armed])");

@@ -87,7 +87,7 @@ def _fact(row: Fact) -> Child:
     )
 
 
-def card(title: str, children: Sequence[Child], note: str = "", **given: Any) -> Child:
+def card(title: str, children: Sequence[Child], note: Child = "", **given: Any) -> Child:
     head = html.H2([title, html.Span(note, className="card-note")])
     return html.Section([head, *children], **({"className": "card"} | given))
 
@@ -132,14 +132,8 @@ def choice(name: str, label: str, options: Sequence[tuple[str, str]], chosen: st
     return html.Select(found, name=name, **given, **attrs(aria_label=label))
 
 
-def not_found(what: str) -> Child:
-    return html.Div(
-        [
-            html.H1("Not here"),
-            empty(what, html.A("Go to the live sessions", href="/sessions")),
-        ],
-        className="page",
-    )
+def not_found(what: str, way_out: str = "Go to the live sessions", href: str = "/sessions") -> Child:
+    return html.Div([html.H1("Not here"), empty(what, html.A(way_out, href=href))], className="page")
 
 
 def stores_away(what: str) -> Child:

@@ -15,6 +15,8 @@ from dashboard.components import Child, Fact, attrs, card, chip, empty, notice, 
 from dashboard.dossier import Dossier
 from dashboard.figures import Mark
 from dashboard.formats import plain
+from dashboard.links import station_link
+from dashboard.timeline import timeline
 
 _MOST_SHOWN = 60
 _MOST_MARKS = 4
@@ -186,7 +188,10 @@ def _who_card(dossier: Dossier) -> Child:
             ("Charger", plain(built, 60) or formats.NONE),
             ("Firmware", plain(station.firmware, 40) or formats.NONE),
         ]
-    rows += [("Station id", plain(session.station, 60)), ("Transaction", plain(session.transaction_id, 60))]
+    rows += [
+        ("Station id", station_link(session.station, plain(session.station, 60))),
+        ("Transaction", plain(session.transaction_id, 60)),
+    ]
     return card("Who and how", [pairs(rows)])
 
 
@@ -202,22 +207,7 @@ def happened(dossier: Dossier) -> Child:
         known = "Events appear here as the charger reports them." if is_open else "No events of this session are kept."
         text = "Cannot be read right now." if is_away else known
         return card("What happened", [empty(text)])
-    return card("What happened", [html.Div([_event(dossier, item) for item in items], className="events")], note=note)
-
-
-def _event(dossier: Dossier, item: Any) -> Child:
-    line = [
-        html.Span(formats.seconds_of(item.at, dossier.where), className="num"),
-        html.I(**attrs(aria_hidden="true")),
-        html.Span(item.text),
-        html.Code(item.code),
-    ]
-    kind = "event warn" if item.is_abnormal else "event"
-    said = item.text.partition(":" if item.code == "MeterSampled" else ", ")[0]  # what follows may still grow
-    key = f"{item.at.isoformat()}-{item.code}-{said[:40]}"
-    if not item.raw:
-        return html.Div(line, className=kind, key=key)
-    return html.Details([html.Summary(line), html.Pre(item.raw)], className=kind, key=key, **attrs(data_key=key))
+    return card("What happened", [timeline(items, dossier.where)], note=note)
 
 
 def stop_answer(outcome: CommandOutcome, status: str, detail: str) -> Child:

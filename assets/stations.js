@@ -86,7 +86,7 @@
   function flush() {
     const api = grid();
     if (!api) { rows.clear(); return; }
-    if (!rows.size) { begin(api); }
+    if (!rows.size) { begin(api); api.redrawRows(); }
     if (!changed.size) { return; }
     const views = [];
     feed.docs.forEach(function (doc, key) {
@@ -240,6 +240,17 @@
     return element("a", { href: "/faults", className: "cell-state " + (worst === 1 ? "bad" : worst === 2 ? "warn" : ""), "aria-label": found.length + " open, worst priority " + worst },
       element("span", { "aria-hidden": "true" }, shape), String(found.length));
   };
+  cells.CwVariable = function (props) {
+    return element("span", { title: props.value }, props.value || NONE, props.data.unit ? element("span", { className: "cell-sub" }, " " + props.data.unit) : null);
+  };
+  cells.CwSet = function (props) {
+    return props.value ? element("a", { href: props.value, "aria-label": "Set " + props.data.variable }, "Set") : "";
+  };
+  cells.CwNoVariables = function () { return element("span", null, "Nothing it told fits this search."); };
+  document.addEventListener("input", function (event) {
+    if (event.target.id !== "variable-text" || !window.dash_ag_grid) { return; }
+    window.dash_ag_grid.getApi("variable-grid").setGridOption("quickFilterText", event.target.value);
+  });
   cells.CwNoStations = function () { return element("span", null, "No station fits this search."); };
 
   // ---- once a second, on this page's own clock

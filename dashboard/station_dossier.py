@@ -13,28 +13,14 @@ from bridge.stores.telemetry import FrameRow, Occurrence, Sample, StoreUnavailab
 from dashboard import formats, ribbon
 from dashboard.alerts.store import Alarm, AlarmQuery, AlarmStore
 from dashboard.dossier import without_cards
-from dashboard.happenings import Happening, happenings
+from dashboard.happenings import KINDS, Happening, happenings
 from dashboard.ribbon import Band, Lane
 from dashboard.services import Services
 
 _BEFORE = timedelta(days=30)
 _MOST_STEPS = 5_000
 _MOST_EVENTS, _MOST_FRAMES = 200, 400
-_TOLD = (
-    "StationConnected",
-    "StationDisconnected",
-    "StationBooted",
-    "StatusChanged",
-    "TokenPresented",
-    "TransactionStarted",
-    "TransactionEnded",
-    "DeviceEventNotified",
-    "SecurityEventNotified",
-    "DataTransferred",
-    "FrameRefused",
-    "FrameMended",
-    "CommandAnswered",
-)
+_TOLD = tuple(kind for kind in KINDS if kind not in ("TransactionUpdated", "DetailsReported", "StreamReported"))
 
 
 class StationDossier(NamedTuple):

@@ -100,7 +100,7 @@ def _uptime(dossier: StationDossier) -> Fact:
     share = ribbon.availability(dossier.lanes)
     days = round((dossier.now - dossier.start).total_seconds() / 86_400)
     note = "able to charge, 24 h" if days == 1 else f"able to charge, {days} d"
-    return Fact("Availability", formats.NONE if share is None else f"{100 * share:.1f}", "%", note)
+    return Fact("Availability", formats.NONE if share is None else f"{100 * share:.1f}".removesuffix(".0"), "%", note)
 
 
 def _heard(dossier: StationDossier) -> Fact:
@@ -108,7 +108,7 @@ def _heard(dossier: StationDossier) -> Fact:
     if station.last_seen_at is None:
         return Fact("Last heard", formats.NONE, "", "not yet")
     age = formats.span(max(0.0, (dossier.now - station.last_seen_at).total_seconds()))
-    every = f"heartbeat each {formats.span(station.heartbeat_s)}" if station.heartbeat_s else "ago"
+    every = f"heartbeat each {formats.span(station.heartbeat_s)}" if station.heartbeat_s else "any message counts"
     return Fact("Last heard", age, "ago", every, "station-seen")
 
 

@@ -7,8 +7,9 @@ from urllib.parse import unquote
 
 from dash import Dash, Input, Output, State, dcc, html, no_update
 
+from bridge.stores.details import Details
 from bridge.stores.people import Role
-from dashboard import message_parts, ribbon_parts, station_parts
+from dashboard import command_parts, device_parts, message_parts, ribbon_parts, station_actions, station_parts
 from dashboard.auth import has_role, needs
 from dashboard.components import Child, facts, not_found
 from dashboard.formats import plain
@@ -55,6 +56,11 @@ def layout(station_id: str = "", show: str = "", span: str = "", **given: Any) -
 def _tab(dossier: StationDossier, show: str, span: str, given: dict[str, Any]) -> list[Child]:
     if show == "messages":
         return message_parts.messages_tab(services(), dossier, message_parts.asked_of(given))
+    if show == "commands":
+        return command_parts.commands_tab(services(), dossier, given)
+    if show == "device":
+        details = Details(services().records).of_station(dossier.station.id)
+        return device_parts.device_tab(dossier, details, has_role(Role.OPERATOR))
     return [
         html.Div(facts(station_parts.facts_of(dossier)), id="station-facts"),
         html.Div(
@@ -90,6 +96,7 @@ def register(app: Dash) -> None:
         State("station-span", "data"),
         prevent_initial_call=True,
     )(refresh)
+    station_actions.register(app)
 
 
 @needs(Role.VIEWER)

@@ -181,3 +181,62 @@
   }
   new MutationObserver(look).observe(document.documentElement, { childList: true, subtree: true });
 })();
+
+// Small forms of the pages about stations: what was filled in goes to the page's store, the server does the rest.
+(function () {
+  "use strict";
+
+  function put(id, given) { window.dash_clientside.set_props(id, given); }
+  document.addEventListener("submit", function (event) {
+    const form = event.target.closest("form.edit");
+    if (!form) { return; }
+    event.preventDefault();
+    const given = Object.assign({}, Object.fromEntries(new FormData(form, event.submitter)), form.dataset, { asked: Date.now() });
+    put(document.getElementById("station-edits") || !document.getElementById("inbox") ? "station-edits" : "inbox-edits", { data: given });
+    const open = form.closest("details.confirm, details.more");
+    if (open) { open.open = false; }
+  });
+
+  // ---- the plan of stations as a file: first what it would do, then doing it
+
+  function make(tag, text, given) { return Object.assign(document.createElement(tag), { textContent: text || "" }, given || {}); }
+  function send(host, file, isPreview) {
+    say([make("b", "Reading " + file.name + " …")], "");
+    fetch(host.dataset.to + (isPreview ? "?preview=yes" : ""), { method: "POST", body: file, headers: { "Content-Type": "text/csv" } })
+      .then(function (answer) { return answer.status === 413 ? { errors: ["the file is longer than 5 MB"] } : answer.json(); })
+      .then(function (found) { tell(host, file, found); })
+      .catch(function () { say([make("b", "The server does not answer."), make("p", "Nothing was changed.")], "bad"); });
+  }
+  function tell(host, file, found) {
+    if (!found.counts) {
+      const list = make("ul");
+      (found.errors || [found.message || "it was refused"]).forEach(function (line) { list.append(make("li", line)); });
+      say([make("b", file.name + " cannot be taken. Nothing was changed."), list], "bad");
+      return;
+    }
+    const words = ["site", "station", "connector"].map(function (name) { return found.counts[name] + " " + name + (found.counts[name] === 1 ? "" : "s"); }).join(", ");
+    if (found.is_done) {
+      say([make("b", "Imported: " + words + ".")], "good");
+      setTimeout(function () { location.reload(); }, 1200);
+      return;
+    }
+    const go = make("button", "Import " + words, { type: "button", className: "solid" });
+    go.addEventListener("click", function () { go.disabled = true; send(host, file, false); });
+    say([make("b", file.name + " can be taken."), make("p", "It adds or changes " + words + ". What is not in it stays as it is."), go], "warn");
+  }
+  function say(parts, kind) {
+    const box = make("div", "", { className: "notice " + kind });
+    box.append(...parts);
+    document.getElementById("plan-said").replaceChildren(box);
+  }
+  function look() {
+    const host = document.querySelector(".plan-import:empty");
+    if (!host) { return; }
+    const input = make("input", "", { type: "file", accept: ".csv,text/csv", hidden: true, id: "plan-file" });
+    const button = make("button", "Import CSV", { type: "button" });
+    button.addEventListener("click", function () { input.click(); });
+    input.addEventListener("change", function () { if (input.files[0]) { send(host, input.files[0], true); } input.value = ""; });
+    host.append(button, input);
+  }
+  new MutationObserver(look).observe(document.documentElement, { childList: true, subtree: true });
+})();

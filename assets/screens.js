@@ -71,8 +71,8 @@
   cells.CwPlace = function (props) {
     var row = props.data;
     var where = (row.site && !row.name.startsWith(row.site) ? row.site + ", " : "") + "connector " + row.evse;
-    return element("a", { href: "/session/" + encodeURIComponent(row.id), className: "place" },
-      element("b", null, row.name), element("span", { className: "cell-sub" }, "  " + where));
+    return element("span", null, element("a", { href: "/session/" + encodeURIComponent(row.id), className: "place" }, element("b", null, row.name)),
+      element("a", { href: "/station/" + encodeURIComponent(row.station), className: "cell-sub", title: "Its station" }, "  " + where));
   };
   cells.CwState = function (props) {
     var kind = props.value === "charging" ? " on" : props.value === "orphaned" ? " warn" : "";

@@ -103,8 +103,12 @@
       told.push(row);
     });
     changed.clear();
-    api.applyTransaction({ update: told.concat(reordered(sites, told)).map(function (row) { return Object.assign({}, row); }) });
+    api.applyTransaction({ update: told.concat(reordered(sites, told)).map(copied) });
     showCount(api);
+  }
+  // the grid draws a cell anew when its value is another, not when it was changed inside
+  function copied(row) {
+    return row.head ? Object.assign({}, row) : Object.assign({}, row, { connectors: row.connectors.map(function (one) { return one.slice(); }), alarms: row.alarms.slice() });
   }
   // a site stands where its worst station puts it
   function reordered(sites, told) {
@@ -120,10 +124,10 @@
     return more;
   }
   function begin(api) {
-    api.forEachNode(function (node) { rows.set(node.data.id, Object.assign({}, node.data)); });
+    api.forEachNode(function (node) { rows.set(node.data.id, copied(node.data)); });
     rows.forEach(function (row) { (row.alarms || []).forEach(function (alarm) { stationOf.set(alarm[0], row.id); }); });
     rows.forEach(function (row) { if (!row.head && feed.docs.has("station/" + segment(row.id))) { changed.add(row.id); } });
-    api.addEventListener("sortChanged", function () { api.onFilterChanged(); });
+    api.addEventListener("sortChanged", function () { refilter(api); });
     refilter(api);
   }
 
@@ -253,6 +257,33 @@
   });
   cells.CwNoStations = function () { return element("span", null, "No station fits this search."); };
 
+  // ---- the page of one station: ages run on, and a change of state is fetched at once
+
+  let told = "", toldOf = "";
+  function showStation() {
+    const host = document.querySelector(".station-page");
+    if (!host) { told = toldOf = ""; return; }
+    const name = host.dataset.station, station = feed.docs.get("station/" + name);
+    const chip = host.querySelector('[data-chip="connection"][data-since]'), seen = host.querySelector('[data-fact="station-seen"] .value');
+    if (chip) { set(chip, chip.dataset.word + " " + age(chip.dataset.since)); }
+    if (!station) { return; }
+    if (seen && station.last_seen_at) { set(seen, age(station.last_seen_at)); }
+    const parts = [station.is_connected, station.firmware];
+    feed.docs.forEach(function (doc, key) {
+      if (!key.startsWith("connector/" + name + "/")) { return; }
+      parts.push(doc.status, doc.session && doc.session.id, doc.session && doc.session.state);
+      const outlet = host.querySelector('[data-outlet="' + CSS.escape(key) + '"] .flow:not(.late) .value');
+      if (outlet && !doc.is_late && doc.power_w !== undefined) { set(outlet, format.kw(doc.power_w, 1)); }
+    });
+    const now = JSON.stringify(parts);
+    if (toldOf === name && told !== now && window.dash_clientside) {  // a moment later, when the records have it too
+      setTimeout(function () { if (document.getElementById("station-tick")) { window.dash_clientside.set_props("station-tick", { n_intervals: Date.now() }); } }, 1500);
+    }
+    told = now;
+    toldOf = name;
+  }
+  function set(node, text) { if (node.textContent !== text) { node.textContent = text; } }
+
   // ---- once a second, on this page's own clock
 
   let narrowed = null;
@@ -260,6 +291,7 @@
     const api = grid();
     flush();
     showStationCount();
+    showStation();
     if (!api) { return; }
     api.refreshCells({ columns: ["rank", "seen"], force: true, suppressFlash: true });
     if (innerWidth <= 600 && narrowed !== api) {

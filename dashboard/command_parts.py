@@ -15,7 +15,7 @@ from bridge.stores.people import Role
 from dashboard import schema_forms
 from dashboard.auth import has_role
 from dashboard.components import Child, attrs, card, choice, empty, notice
-from dashboard.formats import plain
+from dashboard.formats import plain, plain_lines
 from dashboard.links import station_path
 from dashboard.schema_forms import Fault
 from dashboard.services import Services
@@ -77,9 +77,10 @@ def commands_tab(found: Services, dossier: StationDossier, given: Mapping[str, A
     if not schemas.known_actions(protocol):
         return [card("Commands", [empty(_no_commands(protocol))])]
     chosen = chosen_of(protocol, given)
+    state = "chosen" if chosen else "open"
     return [
         _reach(found, dossier),
-        html.Div([_menu(dossier, chosen), _form(dossier, chosen)], className="command-cols"),
+        html.Div([_menu(dossier, chosen), _form(dossier, chosen)], className=f"command-cols {state}"),
     ]
 
 
@@ -90,8 +91,8 @@ def _no_commands(protocol: str) -> str:
 
 
 def _reach(found: Services, dossier: StationDossier) -> Child:
-    if found.commands is None:
-        return notice("Commands cannot be sent from here.", "This dashboard runs without a broker.")
+    if found.commands is None or not found.commands.is_connected:
+        return notice("Commands cannot be sent from here.", "Commands travel over the MQTT broker, and it is away.")
     if not dossier.station.is_connected:
         text = "What you send now is answered with “not connected”. Nothing is kept for later."
         return notice("The station is not connected.", text, "warn")
@@ -146,14 +147,14 @@ def _form(dossier: StationDossier, chosen: Chosen | None) -> Child:
         key=chosen.name,
         **attrs(data_tree=msgspec.json.encode(tree).decode(), data_value=msgspec.json.encode(chosen.given).decode()),
     )
-    raw = dcc.Textarea(id="command-raw", value="{}", className="json", spellCheck=False, rows=14)
+    raw = dcc.Textarea(id="command-raw", value="{}", className="json", spellCheck=False, rows=10)
     beside = html.Div([html.Label("As JSON", htmlFor="command-raw", className="label"), raw], className="beside")
     return html.Section(
         [
             html.H2(
                 [title, html.Span(chosen.name if chosen.command else dossier_version(dossier), className="card-note")]
             ),
-            html.P(sentence, className="consequence"),
+            html.P(sentence[:1].upper() + sentence[1:], className="consequence"),
             dcc.Store(id="command-name", data=[_OURS if chosen.command else _THEIRS, chosen.name]),
             html.Div([host, beside], className="form-cols"),
             html.Div(html.Button("Check", id="command-check", type="button", className="solid"), className="form-end"),
@@ -237,11 +238,15 @@ def faults(found: Sequence[Fault]) -> Child:
 def confirm(dossier: StationDossier, wish: Wish, text: str) -> Child:
     """What exactly will go out, and what follows."""
     shown = msgspec.json.format(msgspec.json.encode(veiled(wish.action, wish.payload)), indent=2).decode()
-    sentence: list[Child] = [f"Send {wish.action} to ", html.B(plain(dossier.name, 60)), f"? {wish.consequence}"]
+    sentence: list[Child] = [
+        f"Send {wish.action} to ",
+        html.B(plain(dossier.name, 60)),
+        f"? {wish.consequence[:1].upper()}{wish.consequence[1:]}",
+    ]
     return html.Div(
         [
             html.P(sentence),
-            html.Pre(shown, className="json", tabIndex=0),
+            html.Pre(plain_lines(shown), className="json", tabIndex=0),
             dcc.Store(id="command-confirmed", data=text),
             html.Button("Send now", id="command-now", type="button", className="stop solid"),
         ],
@@ -263,11 +268,6 @@ def answered(wish: Wish, answer: Answer) -> Child:
         body = msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
         shown.append(html.Pre(plain_lines(body), className="json", tabIndex=0))
     return html.Div(shown)
-
-
-def plain_lines(text: str, longest: int = 20_000) -> str:
-    """As ``plain``, line by line."""
-    return "\n".join(plain(line, 2_000) for line in text[:longest].split("\n"))
 
 
 def _outcome(wish: Wish, answer: Answer) -> tuple[str, str, str]:

@@ -129,7 +129,7 @@ def choice(name: str, label: str, options: Sequence[tuple[str, str]], chosen: st
     """A select of a form. The chosen option comes first in the list: React does not manage this control."""
     ordered = sorted(options, key=lambda option: option[0] != chosen) if chosen else options
     found = [html.Option(text, value=value) for value, text in ordered]
-    return html.Select(found, name=name, **given, **attrs(aria_label=label))
+    return html.Select(found, name=name, key=f"{name}-{chosen}", **given, **attrs(aria_label=label))
 
 
 def not_found(what: str, way_out: str = "Go to the live sessions", href: str = "/sessions") -> Child:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from zlib import crc32
 
 import dash_ag_grid
 import msgspec
@@ -16,7 +17,7 @@ from bridge.events import DetailKind
 from bridge.stores.details import DetailRow
 from dashboard import formats, grids
 from dashboard.components import Child, attrs, card, empty
-from dashboard.formats import plain
+from dashboard.formats import plain, plain_lines
 from dashboard.links import station_path
 from dashboard.station_dossier import StationDossier
 
@@ -91,7 +92,8 @@ def variable_row(dossier: StationDossier, row: DetailRow, may_set: bool) -> dict
     attribute, value = str(body.get("attribute") or ""), _value(row)
     can_set = may_set and body.get("mutability") in ("ReadWrite", "WriteOnly")
     key = f"{component}.{variable}" if component else variable
-    given = {"key": key, "value": str(body.get("value") or "")[:2_500], "attribute": attribute if component else ""}
+    is_shown = value == str(body.get("value") or "")  # a secret stands in no address
+    given = {"key": key, "value": value[:2_500] if is_shown else "", "attribute": attribute if component else ""}
     href = station_path(dossier.station.id, show="commands", command="SetConfiguration", **given) if can_set else ""
     return {
         "id": row.key,
@@ -151,8 +153,8 @@ def _detail(dossier: StationDossier, row: DetailRow) -> Child:
         html.Span(f"{where}{at} ago", className="dim num"),
     ]
     text = msgspec.json.format(msgspec.json.encode(body), indent=2).decode()
-    pre = html.Pre("\n".join(plain(part, 2_000) for part in text[:20_000].split("\n")), className="json", tabIndex=0)
-    key = f"{row.kind}-{row.key}"
+    pre = html.Pre(plain_lines(text), className="json", tabIndex=0)
+    key = f"{row.kind}-{crc32(row.key.encode()):x}"  # the key itself may be a card
     return html.Details([html.Summary(line), pre], className="detail", key=key, **attrs(data_key=key))
 
 

@@ -15,6 +15,7 @@ from dashboard.alerts.lifecycle import AlarmState
 from dashboard.alerts.store import Alarm
 from dashboard.components import Child, attrs, card, priority_mark
 from dashboard.formats import plain
+from dashboard.links import station_link, station_path
 
 _STATE_WORDS = {
     AlarmState.UNACKNOWLEDGED: "new",
@@ -34,6 +35,7 @@ class Broken(NamedTuple):
     what: str
     detail: str
     session_id: str
+    station: str
 
 
 def broken(stations: Mapping[str, StationRow], connectors: Iterable[ConnectorRow]) -> list[Broken]:
@@ -48,7 +50,7 @@ def broken(stations: Mapping[str, StationRow], connectors: Iterable[ConnectorRow
 def _offline(row: StationRow) -> Broken:
     since = row.disconnected_at or row.last_seen_at
     detail = "running sessions go on unseen; their values come when it is back"
-    return Broken(1, since, plain(row.name or row.id, 60), plain(row.site_name, 60), "Offline", detail, "")
+    return Broken(1, since, plain(row.name or row.id, 60), plain(row.site_name, 60), "Offline", detail, "", row.id)
 
 
 def _out_of_order(row: ConnectorRow, station: StationRow | None) -> Broken | None:
@@ -61,7 +63,7 @@ def _out_of_order(row: ConnectorRow, station: StationRow | None) -> Broken | Non
     said = [row.error_code if row.error_code != "NoError" else "", row.vendor_error_code, row.info]
     detail = plain(", ".join(part for part in said if part)) or "no reason given"
     site = plain(station.site_name, 60) if station else ""
-    return Broken(rank, row.status_at, place, site, what, detail, row.session_id or "")
+    return Broken(rank, row.status_at, place, site, what, detail, row.session_id or "", row.station)
 
 
 def alarms_card(alarms: Sequence[Alarm], now: datetime, may_acknowledge: bool) -> Child:
@@ -100,7 +102,9 @@ def _alarm(alarm: Alarm, now: datetime, may_acknowledge: bool) -> Child:
 
 def _title(alarm: Alarm) -> Child:
     text = plain(alarm.title)
-    return html.A(text, href=f"/session/{alarm.session_id}") if alarm.session_id else text
+    if alarm.session_id:
+        return html.A(text, href=f"/session/{alarm.session_id}")
+    return station_link(alarm.station, text) if alarm.station else text
 
 
 def _state(alarm: Alarm) -> str:
@@ -123,7 +127,8 @@ def _broken_row(row: Broken, now: datetime) -> Child:
     shape, kind = {0: ("◆ ", "bad"), 1: ("▲ ", "warn")}.get(row.rank, ("○ ", ""))
     since = formats.span((now - row.since).total_seconds()) if row.since else formats.NONE
     state = html.Span([html.Span(shape, **attrs(aria_hidden="true")), row.what], className=f"cell-state {kind}".strip())
-    where = [html.B(row.place), html.Span(f"  {row.site}", className="cell-sub")]
+    name = html.A(html.B(row.place), href=station_path(row.station))
+    where = [name, html.Span(f"  {row.site}", className="cell-sub")]
     return html.Tr([html.Td(where), html.Td(state), html.Td(row.detail), html.Td(since, className="r")])
 
 

@@ -138,3 +138,9 @@ def plain(text: str, longest: int = 200) -> str:
     """Charger-supplied text for the screen: no control or direction characters, bounded."""
     kept = "".join(character if character.isprintable() and character not in _DIRECTION else " " for character in text)
     return kept if len(kept) <= longest else kept[: longest - 1] + "…"
+
+
+def plain_lines(text: str, longest: int = 20_000) -> str:
+    """As ``plain``, line by line; says how much was left out."""
+    kept = "\n".join(plain(line, 4_000) for line in text[:longest].split("\n"))
+    return kept if len(text) <= longest else f"{kept}\n… {len(text) - longest} more characters"

@@ -311,3 +311,4 @@ _WORDS: dict[str, Callable[[Body], tuple[str, bool]]] = {
     "FileReceived": _file_received,
     "FirmwareFetched": _firmware_fetched,
 }
+KINDS = tuple(_WORDS)

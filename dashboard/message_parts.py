@@ -12,7 +12,7 @@ from bridge import schemas
 from bridge.stores.telemetry import FrameFilter, FrameRow, StoreUnavailable, TelemetryStore
 from dashboard import formats, messages
 from dashboard.components import Child, attrs, card, choice, empty
-from dashboard.formats import plain
+from dashboard.formats import plain, plain_lines
 from dashboard.links import station_path
 from dashboard.messages import Frame, Talk
 from dashboard.services import Services
@@ -28,7 +28,6 @@ _PERIODS = {
     "all": ("All that is kept", timedelta(days=3_650)),
 }
 _WAYS = {"": "Both ways", ">": "From the station", "<": "To the station"}
-_MOST_TEXT = 20_000  # of one frame on the page
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,14 +211,13 @@ def _took(took: timedelta) -> str:
 
 
 def _side(frame: Frame, title: str, where: tzinfo) -> Child:
-    text = messages.pretty(frame)
-    shown = text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + f"\n… {len(text) - _MOST_TEXT} more characters"
+    text = plain_lines(messages.pretty(frame))
     at = frame.row.received_at.astimezone(where)
     head = html.Div(
         [html.Span(title), html.Span(f"{at:%H:%M:%S}.{at.microsecond // 1000:03}, {plain(frame.row.source, 30)}")],
         className="label",
     )
-    return html.Div([head, html.Pre(shown, tabIndex=0)], className="side")
+    return html.Div([head, html.Pre(text, tabIndex=0)], className="side")
 
 
 def _unanswered(frame: Frame) -> Child:

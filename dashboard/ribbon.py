@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bridge.stores.records import ConnectorRow
-from bridge.stores.telemetry import Occurrence
+from bridge.stores.telemetry import Bucket, Occurrence
 from dashboard.formats import CONNECTOR_WORDS
 
 KINDS = ("StatusChanged", "StationConnected", "StationDisconnected")
 ABNORMAL = frozenset({"faulted", "offline"})
+_QUARTER = timedelta(minutes=15)
+_LEAST_WH = 50  # in a quarter: less is what electronics use
 _MOST_BANDS = 300  # of a lane: narrower ones cannot be seen, but what is wrong is always drawn
 _BANDS = {
     "Available": "free",
@@ -61,18 +63,27 @@ def bands(
     connectors: Iterable[ConnectorRow],
     start: datetime,
     end: datetime,
+    flows: Iterable[Bucket] = (),
 ) -> dict[Lane, list[Band]]:
-    """Bands of each connector over [start, end), gapless. ``before`` are the newest occurrences ahead of ``start``."""
+    """Bands of each connector over [start, end), gapless. ``before`` are the newest occurrences ahead of ``start``.
+
+    ``flows`` are quarters of an hour in which energy flowed: OCPP 2.x says of a connector only that it is occupied.
+    """
     rows = {(row.evse, row.connector): row for row in connectors}
     told = sorted(_said([*before, *within]), key=lambda said: said.at)
     of_station = [said for said in told if said.lane is None]
+    flowing: dict[int, list[tuple[datetime, datetime]]] = {}
+    for flow in flows:
+        if flow.energy_wh >= _LEAST_WH:
+            flowing.setdefault(flow.evse, []).append((flow.start, flow.start + _QUARTER))
     found = {}
     for lane in sorted({*rows, *(said.lane for said in told if said.lane is not None)}):
         own = [said for said in told if said.lane == lane]
-        if not own and (first := _recorded(rows.get(lane))):
-            own = [first]
+        known = _recorded(rows.get(lane))  # has the past when retention dropped it, and what 2.x says elsewhere
+        if known and (not own or known.at > own[-1].at):
+            own.append(known)
         steps = sorted([*own, *of_station], key=lambda said: said.at)
-        drawn = _thinned(_walk(steps, start, end))
+        drawn = _thinned(_flowing(_walk(steps, start, end), flowing.get(lane[0], [])))
         if lane[0] > 0 or any(band.kind in ("faulted", "out") for band in drawn):
             found[lane] = drawn
     return found
@@ -139,17 +150,35 @@ def _walk(steps: Sequence[_Said], start: datetime, end: datetime) -> list[Band]:
 
 
 def _append(found: list[Band], is_up: bool, status: str, error: str, start: datetime, end: datetime) -> None:
-    if end <= start:
-        return
     known = CONNECTOR_WORDS.get(status, status) or "Not known"
     kind = _BANDS.get(status, "unknown") if is_up else "offline"
     word = known if is_up else f"Offline, last {known.lower()}" if status else "Offline"
     if kind == "faulted" and error not in ("", "NoError"):
         word = f"{word}: {error}"
-    if found and (found[-1].kind, found[-1].word) == (kind, word):
-        found[-1] = found[-1]._replace(end=end)
+    _join(found, Band(kind, start, end, word))
+
+
+def _flowing(bands: list[Band], flows: Sequence[tuple[datetime, datetime]]) -> list[Band]:
+    """Occupied becomes charging where energy flowed, to the quarter of an hour that the figures are kept by."""
+    found: list[Band] = []
+    for band in bands:
+        cuts = [(max(a, band.start), min(b, band.end)) for a, b in flows if a < band.end and b > band.start]
+        at = band.start
+        for a, b in sorted(cuts) if band.kind == "idle" else ():
+            _join(found, band._replace(start=at, end=a))
+            _join(found, Band("charging", a, b, CONNECTOR_WORDS["Charging"]))
+            at = b
+        _join(found, band._replace(start=at))
+    return found
+
+
+def _join(found: list[Band], band: Band) -> None:
+    if band.end <= band.start:
+        return
+    if found and (found[-1].kind, found[-1].word) == (band.kind, band.word):
+        found[-1] = found[-1]._replace(end=band.end)
     else:
-        found.append(Band(kind, start, end, word))
+        found.append(band)
 
 
 def _thinned(bands: list[Band]) -> list[Band]:

@@ -1,22 +1,20 @@
-"""What people do on a station's page: callbacks that authorise again, and a line in the audit for each."""
+"""Commands from a station's page: checked, confirmed, then ordered, which audits them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from dash import Dash, Input, Output, State, no_update
+from flask_login import current_user
 
-from bridge.compose import veiled
 from bridge.stores.people import Role
-from dashboard import command_parts
-from dashboard.auth import audit, needs
-from dashboard.command_parts import Forbidden, Unfit, Wish
+from dashboard import command_parts, orders
+from dashboard.auth import needs
+from dashboard.command_parts import Forbidden, Unfit
 from dashboard.components import Child, notice
+from dashboard.orders import NotAllowed, NoWay
 from dashboard.services import services
 from dashboard.station_dossier import open_station
-
-_TIMEOUT_S = 30.0
 
 
 def register(app: Dash) -> None:
@@ -63,22 +61,14 @@ def send(clicks: int | None, station_id: object, name: object, text: object) -> 
     station = found.records.station(str(station_id)) if clicks else None
     if station is None:
         return no_update, no_update
-    if found.commands is None:
-        return notice("Commands cannot be sent from here.", "This dashboard runs without a broker."), ""
     try:
         wish = command_parts.wish_of(found, station.protocol, name, text)
+        given = {"role": current_user.user.role, "actor": current_user.name}
+        answer = orders.order(station, wish.name, wish.params, **given)
     except Unfit as error:
         return no_update, command_parts.faults(error.faults)
-    except Forbidden:
-        audit("command_forbidden", subject=station.id, detail=str(name)[:200])
+    except (Forbidden, NotAllowed):
         return no_update, command_parts.forbidden()
-    audit("command", subject=station.id, detail=_in_words(wish))
-    answer = found.commands.request(station.id, wish.name, wish.params, _TIMEOUT_S)
-    status = str(answer.payload.get("status", ""))
-    audit("command_answer", subject=station.id, detail=f"{wish.action} {answer.outcome} {status} {answer.detail}"[:500])
+    except NoWay as error:
+        return notice("It was not sent.", f"{error}. Try again when it is back."), no_update
     return command_parts.answered(wish, answer), ""
-
-
-def _in_words(wish: Wish) -> str:
-    said = msgspec.json.encode(veiled(wish.action, wish.payload, with_addresses=True)).decode()
-    return f"{wish.name}: {wish.action} {said}"[:500]

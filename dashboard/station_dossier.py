@@ -85,10 +85,11 @@ def _series(
         before = _before(store, station, start, len(connectors))
         told = store.occurrences(station, now - timedelta(days=1), end, _MOST_EVENTS, _TOLD)
         frames = [f._replace(text=without_cards(f.text)) for f in _frames(store, station, told)]
+        flows = store.buckets(start, now, [station])
         last = {sample.evse: sample for sample in store.last([station])}
     except StoreUnavailable:
         return {}, {}, [], True
-    return last, ribbon.bands(before, within, connectors, start, now), happenings(told, frames), False
+    return last, ribbon.bands(before, within, connectors, start, now, flows), happenings(told, frames), False
 
 
 def _before(store: TelemetryStore, station: str, start: datetime, connectors: int) -> list[Occurrence]:

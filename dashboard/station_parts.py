@@ -40,6 +40,10 @@ def tabs(dossier: StationDossier, chosen: str, allowed: set[str]) -> Child:
     return html.Nav([tab(key) for key in TABS if key in allowed], className="page-tabs", **attrs(aria_label="Station"))
 
 
+def head(dossier: StationDossier) -> list[Child]:
+    return [html.H1(plain(dossier.name, 60)), html.Div(chips(dossier), className="chips")]
+
+
 def chips(dossier: StationDossier) -> list[Child]:
     station = dossier.station
     found = [_connection(dossier)]

@@ -31,4 +31,5 @@ def _event(item: Happening, where: tzinfo, now: datetime | None) -> Child:
     key = f"{item.at.isoformat()}-{item.code}-{said[:40]}"
     if not item.raw:
         return html.Div(line, className=kind, key=key)
-    return html.Details([html.Summary(line), html.Pre(item.raw)], className=kind, key=key, **attrs(data_key=key))
+    raw = html.Pre(formats.plain_lines(item.raw))
+    return html.Details([html.Summary(line), raw], className=kind, key=key, **attrs(data_key=key))

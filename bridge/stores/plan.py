@@ -57,17 +57,29 @@ def export_csv(records: Database) -> str:
     return out.getvalue()
 
 
+def check_csv(records: Database, text: str) -> dict[str, int]:
+    """How many of each record ``import_csv`` would take in; nothing is changed. Raises CsvError."""
+    jobs = _read(text)
+    with records.reading() as connection:
+        _check_sites(connection, jobs)
+    return _counts(jobs)
+
+
 def import_csv(records: Database, text: str, actor: str, now: datetime) -> dict[str, int]:
     """Add what is new, change what is known; how many of each record. Raises CsvError."""
     jobs = _read(text)
+    counts = _counts(jobs)
     with records.writing() as connection:
         _check_sites(connection, jobs)
         for _, (table, row) in jobs:
             save(connection, table, row)
-        counts = {name: sum(table is of for _, (table, _) in jobs) for name, of in _TABLES.items()}
         detail = ", ".join(f"{count} {name}s" for name, count in counts.items())
         provisioning.note(connection, now, actor, "stations.import", "", detail)
     return counts
+
+
+def _counts(jobs: list[tuple[int, Job]]) -> dict[str, int]:
+    return {name: sum(table is of for _, (table, _) in jobs) for name, of in _TABLES.items()}
 
 
 _TABLES = {"site": sites, "station": stations, "connector": connectors}

@@ -337,7 +337,6 @@ def _count_started(start: datetime, end: datetime) -> sa.Select[int]:
 _STATIONS = sa.select(
     tables.stations,
     tables.stations.c.key_hmac.is_not(None).label("has_key"),
-    tables.stations.c.offered_key_hmac.is_not(None).label("has_offered_key"),
     sa.func.coalesce(tables.sites.c.name, "").label("site_name"),
 ).select_from(tables.stations.outerjoin(tables.sites))
 

@@ -74,7 +74,6 @@ class StationRow(msgspec.Struct, frozen=True, kw_only=True):
     security: str = ""
     security_profile: int | None = None
     policy: dict[str, Any] | None = None
-    has_offered_key: bool = False
     described_at: datetime | None = None
     heartbeat_s: int | None = None
 

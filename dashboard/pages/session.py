@@ -13,6 +13,7 @@ from dashboard.auth import audit, has_role, needs
 from dashboard.components import Child, breadcrumb, card, empty, facts, not_found
 from dashboard.dossier import Dossier, open_dossier
 from dashboard.formats import plain
+from dashboard.links import station_path
 from dashboard.services import services
 
 PATH = "/session/<session_id>"
@@ -108,7 +109,8 @@ def _bread(dossier: Dossier) -> Child:
         connector += f", {plain(dossier.connector.kind, 40)}"
     if dossier.rated_w:
         connector += f" {formats.rated_kw(dossier.rated_w)} kW"
-    return breadcrumb([("Sessions", "/sessions"), *site, (plain(dossier.place, 60), ""), (connector, "")])
+    station = (plain(dossier.place, 60), station_path(dossier.session.station))
+    return breadcrumb([("Sessions", "/sessions"), *site, station, (connector, "")])
 
 
 def _actions(dossier: Dossier) -> Child:

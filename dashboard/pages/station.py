@@ -7,15 +7,25 @@ from urllib.parse import unquote
 
 from dash import Dash, Input, Output, State, dcc, html, no_update
 
+from bridge.policies import load_quirks
 from bridge.stores.details import Details
 from bridge.stores.people import Role
-from dashboard import command_parts, device_parts, message_parts, ribbon_parts, station_actions, station_parts
+from dashboard import (
+    command_parts,
+    device_parts,
+    message_parts,
+    ribbon_parts,
+    settings_parts,
+    station_actions,
+    station_edits,
+    station_parts,
+)
 from dashboard.auth import has_role, needs
-from dashboard.components import Child, facts, not_found
-from dashboard.formats import plain
+from dashboard.components import Child, facts, not_found, notice
 from dashboard.links import STATIONS
 from dashboard.services import services
 from dashboard.station_dossier import StationDossier, open_station
+from dashboard.trait_parts import traits_card
 
 PATH = "/station/<station_id>"
 NAME = "Station"
@@ -35,18 +45,14 @@ def layout(station_id: str = "", show: str = "", span: str = "", **given: Any) -
     return html.Div(
         [
             dcc.Store(id="station-id", data=dossier.station.id),
-            dcc.Store(id="station-span", data=span),
+            dcc.Store(id="station-show", data=[show, span]),
+            dcc.Store(id="station-edits"),
             dcc.Interval(id="station-tick", interval=_REFRESH_MS, disabled=show != ""),
             station_parts.bread(dossier),
-            html.Div(
-                [
-                    html.H1(plain(dossier.name, 60)),
-                    html.Div(station_parts.chips(dossier), id="station-chips", className="chips"),
-                ],
-                className="head",
-            ),
+            html.Div(station_parts.head(dossier), id="station-head", className="head"),
             station_parts.tabs(dossier, show, allowed),
-            *_tab(dossier, show, span, given),
+            html.Div("", id="station-said", role="status"),
+            html.Div(_tab(dossier, show, span, given), id="station-body"),
         ],
         className="page station-page",
         **station_parts.live_attributes(dossier),
@@ -54,56 +60,85 @@ def layout(station_id: str = "", show: str = "", span: str = "", **given: Any) -
 
 
 def _tab(dossier: StationDossier, show: str, span: str, given: dict[str, Any]) -> list[Child]:
-    if show == "messages":
-        return message_parts.messages_tab(services(), dossier, message_parts.asked_of(given))
-    if show == "commands":
-        return command_parts.commands_tab(services(), dossier, given)
-    if show == "device":
-        details = Details(services().records).of_station(dossier.station.id)
-        return device_parts.device_tab(dossier, details, has_role(Role.OPERATOR))
-    return [
-        html.Div(facts(station_parts.facts_of(dossier)), id="station-facts"),
-        html.Div(
-            [
-                html.Div(_main(dossier, span), id="station-main"),
-                html.Div(_side(dossier), id="station-side"),
-            ],
-            className="cols",
-        ),
-    ]
+    found = services()
+    match show:
+        case "messages":
+            return message_parts.messages_tab(found, dossier, message_parts.asked_of(given))
+        case "commands":
+            return command_parts.commands_tab(found, dossier, given)
+        case "device":
+            details = Details(found.records).of_station(dossier.station.id)
+            return device_parts.device_tab(dossier, details, has_role(Role.OPERATOR))
+        case "settings":
+            return _settings(dossier)
+        case _:
+            return _overview(dossier, span)
 
 
-def _main(dossier: StationDossier, span: str) -> list[Child]:
-    return [
+def _settings(dossier: StationDossier) -> list[Child]:
+    found, station = services(), dossier.station
+    quirks = load_quirks(found.settings.ocpp.quirks)
+    known = quirks.known_of(station.policy or {}, station.vendor, station.model, station.firmware)
+    return settings_parts.settings_tab(dossier, found.records.sites(), known, found.settings.ocpp.security_profile)
+
+
+def _overview(dossier: StationDossier, span: str) -> list[Child]:
+    main = [
         ribbon_parts.ribbon_card(dossier, span),
         station_parts.connectors_card(dossier),
         station_parts.happened_card(dossier),
     ]
-
-
-def _side(dossier: StationDossier) -> list[Child]:
-    return [station_parts.alarms_card(dossier), station_parts.identity_card(dossier)]
+    side = [
+        station_parts.alarms_card(dossier),
+        traits_card(dossier, has_role(Role.ADMIN)),
+        station_parts.identity_card(dossier),
+    ]
+    return [facts(station_parts.facts_of(dossier)), html.Div([html.Div(main), html.Div(side)], className="cols")]
 
 
 def register(app: Dash) -> None:
+    shown = [State("station-id", "data"), State("station-show", "data")]
     app.callback(
-        Output("station-chips", "children"),
-        Output("station-facts", "children"),
-        Output("station-main", "children"),
-        Output("station-side", "children"),
+        Output("station-head", "children"),
+        Output("station-body", "children"),
         Input("station-tick", "n_intervals"),
-        State("station-id", "data"),
-        State("station-span", "data"),
+        *shown,
         prevent_initial_call=True,
     )(refresh)
+    app.callback(
+        Output("station-said", "children"),
+        Output("station-head", "children", allow_duplicate=True),
+        Output("station-body", "children", allow_duplicate=True),
+        Input("station-edits", "data"),
+        *shown,
+        prevent_initial_call=True,
+    )(edit)
     station_actions.register(app)
 
 
 @needs(Role.VIEWER)
-def refresh(_ticks: int | None, station_id: str, span: str) -> tuple[Any, ...]:
+def refresh(_ticks: int | None, station_id: object, shown: object) -> tuple[Child, Child]:
+    """Of what happens by itself; where a person fills something in, only the head."""
+    head, body = _as_it_is(station_id, shown)
+    return head, body if isinstance(shown, list) and shown and not shown[0] else no_update
+
+
+@needs(Role.ADMIN)
+def edit(given: object, station_id: object, shown: object) -> tuple[Child, Child, Child]:
+    """Carry out what a form of the page asked for, and show the station as it is then."""
+    if not given or services().records.station(str(station_id)) is None:
+        return no_update, no_update, no_update
+    done = station_edits.edit(str(station_id), given)
+    if not done.is_done:
+        return notice("Nothing was changed.", done.text), no_update, no_update
+    return notice("Done.", done.text, "good"), *_as_it_is(station_id, shown)
+
+
+def _as_it_is(station_id: object, shown: object) -> tuple[Child, Child]:
+    show, span = shown if isinstance(shown, list) and len(shown) == 2 else ("", "")
     span = span if span in ribbon_parts.SPANS else ""
     dossier = open_station(services(), str(station_id), ribbon_parts.SPANS[span][0])
     if dossier is None:
-        return (no_update,) * 4
-    head = station_parts.chips(dossier), facts(station_parts.facts_of(dossier))
-    return *head, _main(dossier, span), _side(dossier)
+        return no_update, no_update
+    is_settings = show == "settings" and has_role(Role.ADMIN)
+    return station_parts.head(dossier), _settings(dossier) if is_settings else _overview(dossier, span)

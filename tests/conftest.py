@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import servers
 from charger_programs import Program
+from oca_world import Station16, Station201, station
 
 T = TypeVar("T")
 
@@ -169,3 +170,19 @@ def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]
             with records.writing() as connection:
                 names = ", ".join(table.name for table in metadata.sorted_tables)
                 connection.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+
+
+@pytest.fixture
+def cp16(tmp_path: Path, _migrated_sqlite: Path) -> Iterator[Station16]:
+    """A charge point of OCPP 1.6, accepted, that plays a published test case."""
+    with station(Station16, "ocpp1.6", tmp_path, _migrated_sqlite) as playing:
+        assert playing.boot()["status"] == "Accepted"
+        yield playing
+
+
+@pytest.fixture
+def cs201(tmp_path: Path, _migrated_sqlite: Path) -> Iterator[Station201]:
+    """A charging station of OCPP 2.0.1, accepted, that plays a published test case."""
+    with station(Station201, "ocpp2.0.1", tmp_path, _migrated_sqlite) as playing:
+        assert playing.boot()["status"] == "Accepted"
+        yield playing

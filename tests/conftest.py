@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import servers
 from charger_programs import Program
-from oca_world import Station16, Station201, station
+from oca_world import Played, Station16, Station201, station
 
 T = TypeVar("T")
 
@@ -173,16 +174,22 @@ def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]
 
 
 @pytest.fixture
-def cp16(tmp_path: Path, _migrated_sqlite: Path) -> Iterator[Station16]:
+def played(tmp_path: Path, _migrated_sqlite: Path) -> Played:
+    """``played(Station201, directory, **settings)``: a station that is connected and has not booted yet."""
+    return partial(station, tmp_path, _migrated_sqlite)
+
+
+@pytest.fixture
+def cp16(played: Played) -> Iterator[Station16]:
     """A charge point of OCPP 1.6, accepted, that plays a published test case."""
-    with station(Station16, "ocpp1.6", tmp_path, _migrated_sqlite) as playing:
+    with played(Station16) as playing:
         assert playing.boot()["status"] == "Accepted"
         yield playing
 
 
 @pytest.fixture
-def cs201(tmp_path: Path, _migrated_sqlite: Path) -> Iterator[Station201]:
+def cs201(played: Played) -> Iterator[Station201]:
     """A charging station of OCPP 2.0.1, accepted, that plays a published test case."""
-    with station(Station201, "ocpp2.0.1", tmp_path, _migrated_sqlite) as playing:
+    with played(Station201) as playing:
         assert playing.boot()["status"] == "Accepted"
         yield playing

@@ -11,7 +11,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -31,6 +31,7 @@ from bridge.stores.details import Details
 from bridge.stores.records import Records
 
 T = TypeVar("T")
+Played = Callable[..., AbstractContextManager[Any]]  # the fixture of that name
 ACCEPTED: dict[str, Any] = {"status": "Accepted"}
 REJECTED: dict[str, Any] = {"status": "Rejected"}
 LATER = datetime(2099, 1, 1, tzinfo=UTC)
@@ -74,8 +75,10 @@ def cases(names: str, table: Mapping[str, Any]) -> Callable[[T], T]:
 class Station:
     """``path`` is a folder of the test's own, with a migrated database ``template.db`` to copy for the records."""
 
-    def __init__(self, runner: asyncio.Runner, there: World, link: ClientConnection, protocol: str, path: Path) -> None:
-        self.there, self.link, self.protocol = there, link, protocol
+    protocol = ""
+
+    def __init__(self, runner: asyncio.Runner, there: World, link: ClientConnection, path: Path) -> None:
+        self.there, self.link = there, link
         self.book = there.book
         self.events: list[AnyEvent] = []
         self.new: tuple[AnyEvent, ...] = ()  # of the last message
@@ -190,6 +193,8 @@ class Station:
 class Station16(Station):
     """Speaks OCPP 1.6."""
 
+    protocol = "ocpp1.6"
+
     def boot(self) -> dict[str, Any]:
         return self.say("BootNotification", {"chargePointVendor": "Acme", "chargePointModel": "Box"})
 
@@ -223,6 +228,8 @@ class Station16(Station):
 
 class Station201(Station):
     """Speaks OCPP 2.0.1."""
+
+    protocol = "ocpp2.0.1"
 
     def boot(self, reason: str = "PowerUp") -> dict[str, Any]:
         who = {"model": "Box", "vendorName": "Acme"}
@@ -309,15 +316,15 @@ S = TypeVar("S", bound=Station)
 
 @contextmanager
 def station(
-    kind: type[S], protocol: str, path: Path, template: Path, directory: Directory = DRIVERS, **settings: Any
+    path: Path, template: Path, kind: type[S], directory: Directory = DRIVERS, **settings: Any
 ) -> Iterator[S]:
     """A station that is connected and has not booted yet."""
     (path / "template.db").symlink_to(template)
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         there = runner.run(stack.enter_async_context(world(path, directory, **settings)))
-        link = runner.run(_opened(connect(there.url("/ocpp/CP"), subprotocols=[protocol])))  # type: ignore[list-item]
-        playing = kind(runner, there, link, protocol, path)
+        link = runner.run(_opened(connect(there.url("/ocpp/CP"), subprotocols=[kind.protocol])))  # type: ignore[list-item]
+        playing = kind(runner, there, link, path)
         try:
             yield playing
         finally:

@@ -87,6 +87,7 @@ class Decision(msgspec.Struct, frozen=True):
     status: str
     cause: str
     group: str = ""
+    expires_at: datetime | None = None  # when what is said here ends
 
     @property
     def is_accepted(self) -> bool:
@@ -157,7 +158,7 @@ def decide(directory: Directory, policy: Unknown, token: str, now: datetime) -> 
             return Decision("Accepted", "unknown token, policy accept")
         return Decision("Invalid", "unknown token")
     if entry.is_blocked:
-        return Decision("Blocked", "token is blocked", entry.group)
+        return Decision("Blocked", "token is blocked", entry.group, entry.expires_at)
     if entry.expires_at is not None and entry.expires_at <= now:
-        return Decision("Expired", "token has expired", entry.group)
-    return Decision("Accepted", "by the list", entry.group)
+        return Decision("Expired", "token has expired", entry.group, entry.expires_at)
+    return Decision("Accepted", "by the list", entry.group, entry.expires_at)

@@ -178,6 +178,8 @@ def _tag_info(token: str, context: Context) -> dict[str, Any]:
     info = {"status": decision.status}
     if decision.group:
         info["parentIdTag"] = decision.group[:20]
+    if decision.expires_at is not None:
+        info["expiryDate"] = utc_text(decision.expires_at)  # else a charge point's cache keeps it for ever
     return info
 
 

@@ -13,6 +13,7 @@ from bridge.events import (
     CostReported,
     MessageReceived,
     MeterSampled,
+    StationAsked,
     StationBooted,
     StatusChanged,
     TokenPresented,
@@ -34,7 +35,7 @@ from bridge.ocpp import (
 )
 from bridge.ocpp.device_model import Counter, Evse, EvseRef
 from bridge.ocpp.readings import Reading, moment, number, readings, register_wh
-from bridge.ocpp.versions import Action, AnswerEvents, Context, Payload, Version
+from bridge.ocpp.versions import Action, AnswerEvents, Context, Payload, Version, utc_text
 from bridge.session import SessionState
 
 PROTOCOL = "ocpp2.0.1"
@@ -72,6 +73,13 @@ class IdToken(Payload, frozen=True):
 
 class Authorize(Payload, frozen=True):
     id_token: IdToken
+    certificate: str = ""
+    iso15118_certificate_hash_data: list[Any] = field(default_factory=list)
+
+    @property
+    def brings_contract(self) -> bool:
+        """Plug and charge (ISO 15118): the car shows a contract instead of its driver a card."""
+        return bool(self.certificate or self.iso15118_certificate_hash_data)
 
 
 class UnitOfMeasure(Payload, frozen=True):
@@ -147,6 +155,7 @@ _CHARGING_STATES = {
     "SuspendedEVSE": ConnectorStatus.SUSPENDED_EVSE,
 }
 _PLUGGED_STATES = frozenset(("EVConnected", "Idle"))
+_NO_CONTRACTS = {"certificateStatus": "NoCertificateAvailable"}
 
 
 def _boot(request: BootNotification, context: Context) -> list[AnyEvent]:
@@ -183,6 +192,10 @@ def _status(request: StatusNotification, context: Context) -> list[AnyEvent]:
 def _authorize(request: Authorize, context: Context) -> list[AnyEvent]:
     token, at = request.id_token, context.received_at
     station, card = context.station, token.id_token
+    if request.brings_contract:
+        about, answer = card[:200], _NO_CONTRACTS["certificateStatus"]
+        subject = "whether a contract certificate is good"
+        return [StationAsked(station=station, at=at, received_at=at, subject=subject, about=about, answer=answer)]
     return [TokenPresented(station=station, at=at, received_at=at, token=card, token_type=token.type)]
 
 
@@ -194,10 +207,16 @@ def _token_info(token: IdToken, context: Context) -> dict[str, Any]:
     info: dict[str, Any] = {"status": "Unknown" if decision.status == "Invalid" else decision.status}
     if decision.group:
         info["groupIdToken"] = {"idToken": decision.group[:36], "type": "Central"}
+    if decision.expires_at is not None:
+        info["cacheExpiryDateTime"] = utc_text(decision.expires_at)
     return info
 
 
 def _authorize_reply(request: Authorize, events: tuple[AnyEvent, ...], context: Context) -> Mapping[str, Any]:
+    """Section C07: a contract certificate is vouched for by an OCSP responder or a pool of roots, which are no part of
+    this system. Nobody charges on a contract that nobody checked."""
+    if request.brings_contract:
+        return {"idTokenInfo": {"status": "Invalid"}} | _NO_CONTRACTS
     return {"idTokenInfo": _token_info(request.id_token, context)}
 
 

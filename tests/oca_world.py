@@ -12,7 +12,7 @@ import json
 import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -81,6 +81,7 @@ class Station:
         self.there, self.link = there, link
         self.book = there.book
         self.events: list[AnyEvent] = []
+        self.frames: list[Frame] = []  # as journaled
         self.new: tuple[AnyEvent, ...] = ()  # of the last message
         self._run, self._path = runner.run, path
         self._ids = itertools.count(1)
@@ -155,6 +156,7 @@ class Station:
     def _kept(self, frame: Frame, outcome: Outcome, reply: bytes = b"") -> int:
         self.new = outcome.events
         self.events += outcome.events
+        self.frames.append(frame)
         return self._keep(frame, outcome, reply)
 
     async def _exchange(self, action: str, payload: dict[str, Any]) -> list[Any]:
@@ -301,14 +303,15 @@ class Transaction:
         return self.station.session(self.id)
 
 
-def meter_value(wh: float, context: str = "Sample.Periodic", **more: Any) -> dict[str, Any]:
+def meter_value(wh: float, context: str = "Sample.Periodic", ahead_s: float = 0.0, **more: Any) -> dict[str, Any]:
     """A 2.x meter value of the register."""
-    return {"timestamp": now(), "sampledValue": [{"value": wh, "context": context, "measurand": _REGISTER} | more]}
+    value = {"value": wh, "context": context, "measurand": _REGISTER} | more
+    return {"timestamp": now(ahead_s), "sampledValue": [value]}
 
 
-def now() -> str:
-    """The station's clock, which is ours."""
-    return utc_now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def now(ahead_s: float = 0.0) -> str:
+    """The station's clock, which is ours; ``ahead_s``: so many seconds later, negative for earlier."""
+    return (utc_now() + timedelta(seconds=ahead_s)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 S = TypeVar("S", bound=Station)

@@ -13,11 +13,6 @@ from bridge.command_bus import CommandOutcome
 from bridge.events import ConnectorStatus, DataTransferred, DetailKind, TokenPresented, utc_now
 from bridge.session import SessionState
 
-
-def earlier(minutes: int) -> str:
-    return (utc_now() - timedelta(minutes=minutes)).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
 # start, stop and what they are started with
 
 
@@ -267,7 +262,7 @@ def test_TC_032_1_CSMS_power_failure_stops_transactions(cp16: Station16) -> None
 
 def test_TC_037_1_CSMS_offline_start_with_valid_card(cp16: Station16) -> None:
     cp16.again()
-    at = earlier(20)
+    at = now(-1200)
     transaction = cp16.start("CARD1", timestamp=at)
     cp16.status("Charging")
     session = cp16.session(transaction)
@@ -279,7 +274,7 @@ def test_TC_037_3_CSMS_offline_start_with_invalid_card(cp16: Station16) -> None:
     """The start is taken, because it happened, and says that the card is not accepted; the charge point stops."""
     configured(cp16, "StopTransactionOnInvalidId", "true")
     cp16.again()
-    said = {"connectorId": 1, "idTag": "NOBODY", "meterStart": 0, "timestamp": earlier(20)}
+    said = {"connectorId": 1, "idTag": "NOBODY", "meterStart": 0, "timestamp": now(-1200)}
     answer = cp16.say("StartTransaction", said)
     assert answer["idTagInfo"]["status"] == "Invalid"
     transaction = answer["transactionId"]
@@ -290,13 +285,13 @@ def test_TC_037_3_CSMS_offline_start_with_invalid_card(cp16: Station16) -> None:
 
 def test_TC_039_CSMS_offline_transaction(cp16: Station16) -> None:
     cp16.again()
-    transaction = cp16.start("CARD1", 1000, timestamp=earlier(60))
-    answer = cp16.stop(transaction, "Local", 8000, timestamp=earlier(10), idTag="CARD1")
+    transaction = cp16.start("CARD1", 1000, timestamp=now(-3600))
+    answer = cp16.stop(transaction, "Local", 8000, timestamp=now(-600), idTag="CARD1")
     assert answer["idTagInfo"]["status"] == "Accepted"
     session = cp16.session(transaction)
     assert (session.state, session.energy_wh) == (SessionState.ENDED, 7000)
     assert session.ended_at is not None
-    assert session.ended_at - session.started_at == timedelta(minutes=50)
+    assert abs(session.ended_at - session.started_at - timedelta(minutes=50)) < timedelta(minutes=1)
 
 
 # the rest of the core

@@ -119,6 +119,21 @@ class Station:
         """The same for a command that takes several calls."""
         return self._run(self._command(name, dict(params or {}), answers))
 
+    def called(self, answer: Mapping[str, Any] = ACCEPTED) -> tuple[str, dict[str, Any]]:
+        """The server calls of its own accord; what it says. The station gives that answer."""
+        frame = json.loads(self._run(_received(self.link)))
+        self._run(self._answered(frame, answer))
+        return frame[2], frame[3]
+
+    def decided(self, directory: Directory) -> None:
+        """People have changed who may come in."""
+
+        async def heard() -> None:
+            self.there.intake.directory = directory
+            self.there.server.recheck()
+
+        self._run(heard())
+
     def again(self) -> None:
         """The station connects anew."""
         self._run(self.link.close())
@@ -182,13 +197,13 @@ class Station:
     async def _answered(self, frame: list[Any], answer: Any) -> tuple[AnyEvent, ...]:
         assert frame[0] == 2, frame
         assert schemas.violations(self.protocol, frame[2], frame[3]) == []
-        before = len(self.events)
+        before, kept = len(self.events), len(self.frames)
         if isinstance(answer, str):
             await self.link.send(json.dumps([4, frame[1], answer, "", {}]))
         else:
             assert schemas.violations(self.protocol, frame[2], dict(answer), is_response=True) == []
             await self.link.send(json.dumps([3, frame[1], answer]))
-        await self.there.until(lambda: len(self.events) > before, "the answer in the journal")
+        await self.there.until(lambda: len(self.frames) > kept, "the answer in the journal")
         return tuple(event for event in self.events[before:] if not isinstance(event, CommandAnswered))
 
 
@@ -333,6 +348,10 @@ def station(
         finally:
             runner.run(playing.link.close())
             runner.run(stack.aclose())
+
+
+async def _received(link: ClientConnection) -> str | bytes:
+    return await link.recv()
 
 
 async def _opened(link: Awaitable[ClientConnection]) -> ClientConnection:

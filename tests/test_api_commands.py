@@ -237,7 +237,7 @@ def test_every_command_is_audited_with_its_outcome_and_without_its_secrets(
     Caller(app, secrets[Role.VIEWER]).send(OLD, "Reset", {})
     refused, came, asked = world.people.audit(limit=3)
     assert (asked.actor, asked.action, asked.subject) == ("token cmd admin", "command", OLD)
-    assert asked.detail == 'RotateKey {"key":"••••"}'
+    assert asked.detail == 'RotateKey {"key":"(hidden)"}'
     assert (came.action, came.detail) == ("command_outcome", "RotateKey: answered Accepted")
     assert (refused.actor, refused.action) == ("token cmd viewer", "command_refused")
     kept = b"".join(entry.frame for _, entry in fleet.server._intake.journal.read(0, 10_000))

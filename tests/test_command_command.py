@@ -88,7 +88,7 @@ def test_it_is_audited_without_secrets(fleet: Fleet) -> None:
     with Records(load_settings().records.url.get_secret_value()) as records:
         came, asked = People(records, pepper(load_settings())).audit()
     assert [asked.actor, came.actor] == ["command line"] * 2
-    assert (asked.action, asked.subject, asked.detail) == ("command", "CLI-1", 'RotateKey {"key": "••••"}')
+    assert (asked.action, asked.subject, asked.detail) == ("command", "CLI-1", 'RotateKey {"key": "(hidden)"}')
     assert (came.action, came.detail) == ("command_outcome", "RotateKey: answered Accepted")
 
 

@@ -355,6 +355,9 @@ SECRETS: list[tuple[str, dict[str, Any]]] = [
     ("SetNetworkProfile", {"connectionData": {"vpn": {"key": SECRET, "password": SECRET, "server": "a"}}}),
     ("GetLog", {"log": {"remoteLocation": f"https://u:p@logs.example/{SECRET}"}}),
     ("FetchLogs", {"location": f"https://[::{SECRET}"}),
+    ("SetVariables", {"variable": {"name": "WifiPassword"}, "value": SECRET}),
+    ("DataTransfer", {"vendorId": "Acme", "data": f"ApiKey={SECRET}"}),
+    ("DataTransfer", {"vendorId": "Acme", "password": [SECRET, {"old": SECRET}]}),
 ]
 
 
@@ -368,7 +371,7 @@ def test_what_is_no_secret_stays() -> None:
     payload = {"key": "HeartbeatInterval", "value": "60"}
     assert veiled("ChangeConfiguration", payload) == payload
     shown = veiled("GetLog", {"log": {"remoteLocation": "https://logs.example/a"}}, with_addresses=True)
-    assert shown == {"log": {"remoteLocation": "https://logs.example/••••"}}
+    assert shown == {"log": {"remoteLocation": "https://logs.example/(hidden)"}}
     assert veiled("StartForToken", {"token": "A"}, with_addresses=True) == {"token": "A"}
 
 

@@ -15,6 +15,7 @@ from ocpp_samples import AT, FROM, TO
 from ocpp_world import desk
 from test_ocpp_every_message import BY_PROTOCOL, answer_to
 
+from bridge import secrecy
 from bridge.events import utc_now
 from bridge.ocpp import masking
 
@@ -28,6 +29,7 @@ SAID: list[tuple[str, str, Any]] = [
     ("ocpp1.6", "DataTransfer", {"vendorId": "Acme", "data": f"WifiPassword={SECRET}; x=1"}),
     ("ocpp1.6", "Unheard", {"key": "AuthorizationKey", "value": SECRET}),
     ("ocpp1.6", "StatusNotification", {"password": SECRET}),
+    ("ocpp1.6", "Unheard", {"passwords": [SECRET, {"old": SECRET}]}),
     ("ocpp2.0.1", "NotifyReport", _REPORT | {"reportData": [_VARIABLE | {"variableAttribute": [{"value": SECRET}]}]}),
     ("ocpp2.0.1", "NotifyEvent", {"generatedAt": AT, "seqNo": 0, "eventData": [_VARIABLE | {
         "eventId": 1, "timestamp": AT, "trigger": "Delta", "actualValue": SECRET,
@@ -66,7 +68,7 @@ def test_a_secret_that_a_charger_says_is_not_kept(tmp_path: Path, protocol: str,
         there.say(action, payload)
     kept = kept_in(tmp_path)
     assert SECRET.encode() not in kept
-    assert masking.HIDDEN.encode() in kept
+    assert secrecy.HIDDEN.encode() in kept
     assert action.encode() in kept
 
 
@@ -80,7 +82,7 @@ def test_a_secret_in_our_call_or_its_answer_is_not_kept(
         there.send(json.dumps([3, "late", answer]))
     kept = kept_in(tmp_path)
     assert SECRET.encode() not in kept
-    assert masking.HIDDEN.encode() in kept
+    assert secrecy.HIDDEN.encode() in kept
 
 
 def test_a_secret_in_a_frame_that_no_parser_reads_is_not_kept(tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_a_frame_without_secrets_is_kept_as_it_came(protocol: str) -> None:
      "ClientSecret", "AccessToken", "WPA-PSK"],
 )  # fmt: skip
 def test_a_name_that_tells_of_a_secret(name: str) -> None:
-    assert masking.is_secret(name)
+    assert secrecy.is_secret(name)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def test_a_name_that_tells_of_a_secret(name: str) -> None:
      "MasterPassGroupId", "idToken", "issuerKeyHash", "LocalPreAuthorize", "configurationKey", "unknownKey"],
 )  # fmt: skip
 def test_a_name_that_tells_of_none(name: str) -> None:
-    assert not masking.is_secret(name)
+    assert not secrecy.is_secret(name)
 
 
 @given(st.binary(max_size=200))
@@ -128,4 +130,4 @@ HUGE = ["psk" * 30_000, '"' + "psk" * 30_000, "password" + " " * 80_000, "://" *
 def test_a_hostile_text_does_not_make_the_search_slow(text: str) -> None:
     """A search of unbounded lengths would not come to its end here."""
     assert masking.masked("answer", text.encode())
-    assert masking.text("a:" + text)
+    assert secrecy.text("a:" + text)

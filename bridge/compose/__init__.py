@@ -11,7 +11,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from bridge import schemas
+from bridge import schemas, secrecy
 from bridge.access import TokenEntry
 from bridge.compose import charging, configuration, display, files, remote, tokens
 from bridge.compose.roles import needed_role
@@ -26,7 +26,6 @@ from bridge.compose.terms import (
     new_target,
     read,
 )
-from bridge.compose.veil import veiled
 
 __all__ = [
     "ADMIN",
@@ -69,6 +68,16 @@ def compose(
 def composed_for(protocol: str) -> list[Composed]:
     """The commands of ours that can be said in that version, in the order of the table."""
     return [command for command in COMPOSED.values() if protocol in command.versions]
+
+
+def veiled(name: str, payload: Mapping[str, Any], *, with_addresses: bool = False) -> dict[str, Any]:
+    """The payload of a command or OCPP action as it may be kept and shown. ``with_addresses``: of the addresses of
+    uploads and downloads only scheme and host stay."""
+    command = COMPOSED.get(name)
+    secrets = {parameter.name for parameter in command.parameters if parameter.is_secret} if command else set()
+    shown = {field: secrecy.HIDDEN if field in secrets else value for field, value in payload.items()}
+    found: dict[str, Any] = secrecy.hidden(secrecy.hosts_only(shown) if with_addresses else shown)
+    return found
 
 
 def _is_plain(command: Composed, protocol: str, params: Mapping[str, Any]) -> bool:

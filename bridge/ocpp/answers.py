@@ -7,10 +7,10 @@ from typing import Any
 
 import structlog
 
-from bridge import schemas
+from bridge import schemas, secrecy
 from bridge.command_bus import CommandOutcome
 from bridge.events import AnyEvent
-from bridge.ocpp import frames, masking
+from bridge.ocpp import frames
 from bridge.ocpp.commands import CallOutcome, Waiting
 from bridge.ocpp.frames import BROKEN, Error, Result
 from bridge.ocpp.versions import Context, Version
@@ -45,7 +45,7 @@ def complaint_about(version: Version, waiting: Waiting, answer: Mapping[str, Any
     and in versions that do not know it."""
     if not version.sends:
         return b""
-    found = schemas.violations(version.protocol, waiting.action, masking.hidden(dict(answer)), is_response=True)
+    found = schemas.violations(version.protocol, waiting.action, secrecy.hidden(dict(answer)), is_response=True)
     for code, violation in ((frames.error_of(violation.keyword), violation) for violation in found):
         if code in frames.NEEDED:
             return frames.result_error(waiting.id, code.value, violation.detail)

@@ -1,7 +1,7 @@
 """What a station is set to, as its answers tell: configuration keys of 1.6, variables of 2.x.
 
 Source: OCPP 1.6 sections 5.3 and 5.8; 2.0.1 part 2 sections B05 and B06. A key of 1.6 is a variable without a
-component. Values that nobody may read are hidden by ``masking``.
+component. Values that nobody may read are hidden by ``bridge/secrecy.py``.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from bridge import secrecy
 from bridge.events import Detail, DetailKind, DetailsReported
-from bridge.ocpp import frames, masking
+from bridge.ocpp import frames
 from bridge.ocpp.readings import moment
 from bridge.ocpp.versions import AnswerEvents, Context, Payload
 
@@ -26,7 +27,7 @@ def body_of(payload: Payload, *without: str) -> dict[str, Any]:
 def detail(key: object, body: Mapping[str, Any], evse: Any = None) -> Detail:
     """One thing, fit to be stored: no secret, nothing a store cannot take. An ``evse`` that cannot be one is none."""
     place = evse if type(evse) is int and 0 <= evse <= _MAX_EVSE else None
-    return Detail(key=str(key), body=masking.hidden(frames.clean(dict(body))), evse=place)
+    return Detail(key=str(key), body=secrecy.hidden(frames.clean(dict(body))), evse=place)
 
 
 def reported(

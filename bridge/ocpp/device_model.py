@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import field
 
+from bridge import secrecy
 from bridge.events import AnyEvent, Detail, DetailKind, DeviceEventNotified
-from bridge.ocpp import masking
 from bridge.ocpp.details import detail, reported
 from bridge.ocpp.readings import moment
 from bridge.ocpp.versions import Action, Context, Payload
@@ -84,12 +84,12 @@ def _notify_event(request: NotifyEvent, context: Context) -> list[AnyEvent]:
             received_at=context.received_at,
             component=full_name(data.component),
             variable=full_name(data.variable),
-            value=masking.HIDDEN if masking.is_secret(data.variable.name) else masking.text(data.actual_value),
+            value=secrecy.HIDDEN if secrecy.is_secret(data.variable.name) else secrecy.text(data.actual_value),
             trigger=data.trigger,
             evse=None if data.component.evse is None else data.component.evse.id,
             cleared=data.cleared,
             tech_code=data.tech_code,
-            tech_info=masking.text(data.tech_info),
+            tech_info=secrecy.text(data.tech_info),
         )
         for data in request.event_data
     ]

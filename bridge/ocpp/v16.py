@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import field
 
+from bridge import secrecy
 from bridge.events import (
     AnyEvent,
     ConnectorStatus,
@@ -21,7 +22,7 @@ from bridge.events import (
     TransactionEnded,
     TransactionStarted,
 )
-from bridge.ocpp import charging, configuration, frames, masking, progress, reservation, security_messages
+from bridge.ocpp import charging, configuration, frames, progress, reservation, security_messages
 from bridge.ocpp.readings import moment, readings, whole_wh
 from bridge.ocpp.versions import Action, AnswerEvents, Context, Payload, Version, utc_text
 
@@ -258,7 +259,7 @@ def data_transfer(request: DataTransfer, context: Context) -> list[AnyEvent]:
             received_at=context.received_at,
             vendor_id=request.vendor_id,
             message_id=request.message_id,
-            data=masking.text(data),
+            data=secrecy.text(data),
         )
     ]
 

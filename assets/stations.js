@@ -277,7 +277,7 @@
     });
     const now = JSON.stringify(parts);
     if (toldOf === name && told !== now && window.dash_clientside) {  // a moment later, when the records have it too
-      setTimeout(function () { if (document.getElementById("station-tick")) { window.dash_clientside.set_props("station-tick", { n_intervals: Date.now() }); } }, 1500);
+      setTimeout(function () { if (document.getElementById("station-body")) { window.dash_clientside.set_props("station-tick", { n_intervals: Date.now() }); } }, 1500);
     }
     told = now;
     toldOf = name;

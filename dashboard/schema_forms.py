@@ -94,7 +94,8 @@ def _field(name: str, schema: Mapping[str, Any], definitions: Mapping[str, Any],
     if "$ref" in schema:
         schema = definitions[str(schema["$ref"]).rsplit("/", 1)[-1]]
         said = said or str(schema.get("description", ""))
-    common: dict[str, Any] = {"name": name, "help": _help(said), "required": required, "default": schema.get("default")}
+    help = " ".join(filter(None, (_help(said), f"Without it: {schema['default']}." if "default" in schema else "")))
+    common: dict[str, Any] = {"name": name, "help": help, "required": required}
     kind = schema.get("type", "")
     if "enum" in schema:
         return Field(kind="choice", choices=tuple(map(str, schema["enum"])), **common)

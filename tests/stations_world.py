@@ -85,13 +85,13 @@ def _tell(world: World) -> None:
         tell(world, DetailKind.VARIABLE, key, variable=key, value=value, mutability=mutability)
     for number in range(40):
         variable = {"variable": f"Variable{number}", "attribute": "Actual", "value": str(number)}
-        key = f"Connector@{number} Variable{number} Actual"
+        key = f"Module/{number} Variable{number} Actual"
         tell(
             world,
             DetailKind.VARIABLE,
             key,
             "AIR-02",
-            component=f"Connector@{number}",
+            component=f"Module/{number}",
             mutability="ReadWrite",
             **variable,
         )

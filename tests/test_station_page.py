@@ -381,11 +381,11 @@ def test_no_secret_of_a_station_is_shown_or_stands_in_an_address(app: Flask) -> 
 def test_a_variable_of_2x_leads_to_its_own_form(app: Flask) -> None:
     client = logged_in(app, Role.OPERATOR)
     shown = page(client, station_path("AIR-02"), "?show=device")
-    assert "key=Connector%407.Variable7&value=7&attribute=Actual" in shown
+    assert "key=Module%2F7.Variable7&value=7&attribute=Actual" in shown
     form = page(
-        client, station_path("AIR-02"), "?show=commands&command=SetConfiguration&key=Connector%407.Variable7&value=8"
+        client, station_path("AIR-02"), "?show=commands&command=SetConfiguration&key=Module%2F7.Variable7&value=8"
     )
-    assert '\\"key\\":\\"Connector@7.Variable7\\"' in form
+    assert '\\"key\\":\\"Module/7.Variable7\\"' in form
 
 
 def test_a_store_that_is_away_leaves_the_record(app: Flask, world: World) -> None:

@@ -271,7 +271,7 @@ def test_settings_are_searched_and_set(open_page: Callable[..., Watched], screen
     page.fill("#variable-text", "Variable17")
     expect(page.locator(".ag-center-cols-container .ag-row")).to_have_count(1)
     page.get_by_role("link", name="Set Variable17").click()
-    expect(page.get_by_label("Setting")).to_have_value("Connector@17.Variable17")
+    expect(page.get_by_label("Setting")).to_have_value("Module/17.Variable17")
     page.get_by_label("Value").fill("18")
     page.get_by_role("button", name="Check").click()
     expect(page.locator("#command-step")).to_contain_text('"attributeValue": "18"')
@@ -279,7 +279,7 @@ def test_settings_are_searched_and_set(open_page: Callable[..., Watched], screen
     expect(page.locator("#command-answer")).to_contain_text("The station answered: Accepted")
     station, name, params = COMMANDS.asked[-1]
     assert (station, name) == ("AIR-02", "SetConfiguration")
-    assert params == {"key": "Connector@17.Variable17", "value": "18", "attribute": "Actual"}
+    assert params == {"key": "Module/17.Variable17", "value": "18", "attribute": "Actual"}
     assert watched.wrong == []
 
 

@@ -161,7 +161,7 @@
     let all = 0, shown = 0, wrong = 0;
     rows.forEach(function (row) { if (!row.head) { all += 1; if (fits(row)) { shown += 1; wrong += row.rank < NEVER; } } });
     const line = document.getElementById("station-count");
-    const text = (shown === all ? String(all) : shown + " of " + all) + (wrong ? ", " + wrong + " in trouble" : "");
+    const text = (shown === all ? all : shown + " of " + all) + (all === 1 ? " station" : " stations") + (wrong ? ", " + wrong + " in trouble" : "");
     if (line && line.textContent !== text) { line.textContent = text; }
   }
   function look(event) {
@@ -304,8 +304,9 @@
     });
   }
   function showStationCount() {
-    let stations = 0;
-    feed.docs.forEach(function (_, key) { if (key.startsWith("station/")) { stations += 1; } });
+    const plan = feed.docs.get("plan");  // every station, also one that no bridge holds; without it those that live
+    let stations = plan ? Object.keys(plan.stations).length : 0;
+    if (!plan) { feed.docs.forEach(function (_, key) { if (key.startsWith("station/")) { stations += 1; } }); }
     document.querySelectorAll('[data-count="stations"]').forEach(function (node) {
       const text = stations ? String(stations) : "";
       if (node.textContent !== text) { node.textContent = text; }

@@ -71,12 +71,15 @@ def _variables(dossier: StationDossier, rows: Sequence[DetailRow], may_set: bool
     grid = dash_ag_grid.AgGrid(
         id="variable-grid",
         rowData=[variable_row(dossier, row, may_set) for row in rows],
-        columnDefs=_columns(any(row.body.get("component") for row in rows)),
+        columnDefs=_columns(
+            any(row.body.get("component") for row in rows),
+            any(row.body.get("attribute") not in (None, "", "Actual") for row in rows),
+        ),
         defaultColDef={"sortable": True, "resizable": True, "suppressMovable": True},
         getRowId="params.data.id",
         className="",
         dashGridOptions=grids.options(is_tall, noRowsOverlayComponent="CwNoVariables"),
-        style={"height": "520px"} if is_tall else {"height": None},
+        style={"height": "calc(100vh - 240px)", "minHeight": "360px"} if is_tall else {"height": None},
     )
     head = html.H2([title, html.Span(f"{len(rows)} values, the newest told {age} ago", className="card-note num")])
     return html.Section(
@@ -118,12 +121,12 @@ def _value(row: DetailRow) -> str:
     return str(shown["value"] if shown["value"] is not None else "")
 
 
-def _columns(has_components: bool) -> list[dict[str, Any]]:
+def _columns(has_components: bool, has_attributes: bool) -> list[dict[str, Any]]:
     component = {"field": "component", "headerName": "Component", "width": 240}
     return [
         *([component] if has_components else []),
         {"field": "variable", "headerName": "Variable" if has_components else "Setting", "flex": 2, "minWidth": 180},
-        *([{"field": "attribute", "headerName": "Attribute", "width": 116}] if has_components else []),
+        *([{"field": "attribute", "headerName": "Attribute", "width": 116}] if has_attributes else []),
         {"field": "value", "headerName": "Value", "flex": 2, "minWidth": 160, "cellRenderer": "CwVariable"},
         {"field": "mutability", "headerName": "Change", "width": 170, "cellClass": "cell-sub"},
         {"field": "at", "headerName": "Told", "width": 130, "type": "rightAligned", "cellRenderer": "CwSeen"},

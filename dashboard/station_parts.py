@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from dash import html
@@ -104,7 +105,8 @@ def _uptime(dossier: StationDossier) -> Fact:
     share = ribbon.availability(dossier.lanes)
     days = round((dossier.now - dossier.start).total_seconds() / 86_400)
     note = "able to charge, 24 h" if days == 1 else f"able to charge, {days} d"
-    return Fact("Availability", formats.NONE if share is None else f"{100 * share:.1f}".removesuffix(".0"), "%", note)
+    shown = formats.NONE if share is None else f"{math.floor(1_000 * share + 1e-9) / 10:.1f}".removesuffix(".0")
+    return Fact("Availability", shown, "%", note)  # cut, not rounded: 100 % is said of nothing less
 
 
 def _heard(dossier: StationDossier) -> Fact:

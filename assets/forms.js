@@ -172,8 +172,10 @@
     });
   }
   function find(path) { return document.querySelector('.schema-form [data-error-at="' + CSS.escape(path) + '"]'); }
-  let placed = null;
+  let placed = null, answered = null;
   function look() {
+    const step = document.querySelector("#command-answer > *") || document.querySelector("#command-step > .step");
+    if (step !== answered) { answered = step; if (step) { step.scrollIntoView({ block: "nearest" }); } }
     const host = document.querySelector(".schema-form");
     if (host && !host.dataset.built && document.getElementById("command-raw")) { build(host); }
     const list = document.querySelector("#command-step .faults");

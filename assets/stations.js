@@ -162,7 +162,12 @@
     rows.forEach(function (row) { if (!row.head) { all += 1; if (fits(row)) { shown += 1; wrong += row.rank < NEVER; } } });
     const line = document.getElementById("station-count");
     const text = (shown === all ? all : shown + " of " + all) + (all === 1 ? " station" : " stations") + (wrong ? ", " + wrong + " in trouble" : "");
-    if (line && line.textContent !== text) { line.textContent = text; }
+    let fresh = 0;  // came since: nothing is put under the eye of who reads
+    feed.docs.forEach(function (doc, key) { if (key.startsWith("station/") && !rows.has(doc.station)) { fresh += 1; } });
+    const more = fresh ? fresh + " new: show" : "";
+    if (!line || line.dataset.said === text + more) { return; }
+    line.dataset.said = text + more;
+    line.replaceChildren(text + (more ? ", " : ""), ...(more ? [Object.assign(document.createElement("a"), { href: location.href, textContent: more })] : []));
   }
   function look(event) {
     const form = event.target.closest && event.target.closest(".stations-page .filters"), api = grid();
@@ -290,6 +295,7 @@
   function everySecond() {
     const api = grid();
     flush();
+    if (api && rows.size) { showCount(api); }
     showStationCount();
     showStation();
     if (!api) { return; }

@@ -128,6 +128,10 @@ def _proof(dossier: StationDossier, minimum: int) -> Child:
 
 
 def _decision(dossier: StationDossier) -> Child:
+    if dossier.station.is_approved is False and dossier.station.refused_at is None:
+        text = "It is answered and waits: nobody has let it in. Approving pins the key that it showed, if any."
+        approve = edit_form("approve", [save("Approve", className="solid")])
+        return card("Needs approval", [html.P(text, className="dim"), approve])
     if dossier.station.is_approved is False:
         text = "It is not let in. Reconsider lets it knock again; it then waits on the page Stations for a decision."
         return card("Shut out", [html.P(text, className="dim"), edit_form("reconsider", [save("Reconsider")])])

@@ -118,6 +118,11 @@ def _trait(station: str, given: Given) -> str:
     return "Corrected for what comes from now on. Settings, Its ways, takes it back."
 
 
+def _approve(station: str, given: Given) -> str:
+    provisioning().approve(station, **_by())
+    return "It is let in."
+
+
 def _refuse(station: str, given: Given) -> str:
     provisioning().refuse(station, **_by())
     return "It is shut out from now on."
@@ -153,6 +158,7 @@ _ACTIONS: dict[str, Callable[[str, Given], str]] = {
     "security": _security,
     "policy": _policy,
     "trait": _trait,
+    "approve": _approve,
     "refuse": _refuse,
     "reconsider": _reconsider,
     "decide": _decide,

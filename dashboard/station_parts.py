@@ -56,7 +56,7 @@ def chips(dossier: StationDossier) -> list[Child]:
         is_off = abs(station.clock_skew_s) > _CLOCK_OFF_S
         found.append(chip(f"Clock {formats.skew(station.clock_skew_s)}", "warn" if is_off else ""))
     if station.is_approved is False:
-        found.append(chip("Refused by a person", "warn"))
+        found.append(chip("Shut out" if station.refused_at else "Needs approval", "warn"))
     return found
 
 

@@ -465,6 +465,21 @@ def test_an_edit_that_makes_no_sense_changes_nothing_and_says_why(editable: tupl
     assert world.records.station("HAR-03") == before
 
 
+def test_a_registered_station_that_waits_is_approved_on_its_page(editable: tuple[World, Flask]) -> None:
+    world, app = editable
+    world.people.set_station_key("HAR-03", "a key that it was given")
+    world.records.approve_station("HAR-03", False)
+    client = logged_in(app, Role.ADMIN)
+    assert "Needs approval" in page(client, station_path("HAR-03"))
+    _, shown = edit(app, Role.ADMIN, action="approve")
+    assert "It is let in." in shown
+    row = world.records.station("HAR-03")
+    assert row is not None
+    assert row.is_approved is True
+    edit(app, Role.ADMIN, action="refuse")
+    assert "Shut out" in page(client, station_path("HAR-03"))
+
+
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
 def test_nobody_else_edits(editable: tuple[World, Flask], role: Role) -> None:
     assert edit(editable[1], role, action="station", name="mine")[0] == 403

@@ -162,6 +162,16 @@ def test_a_fault_and_an_alarm_reach_a_row(open_page: Callable[..., Watched], scr
     screen.publish(topic, None)
 
 
+def test_a_station_that_is_new_is_said_and_nothing_jumps(open_page: Callable[..., Watched], screen: Screen) -> None:
+    page = show(open_page(), screen, "/stations")
+    expect(page.locator("#station-count")).to_contain_text("5 stations")
+    screen.publish(station_topic("brand/new"), live("brand/new"))
+    expect(page.locator("#station-count a")).to_have_text("1 new: show", timeout=10_000)
+    expect(page.locator(".ag-center-cols-container .ag-row")).to_have_count(5)
+    screen.publish(station_topic("brand/new"), None)
+    expect(page.locator("#station-count a")).to_have_count(0, timeout=10_000)
+
+
 def test_what_is_looked_for_narrows_at_once_and_is_in_the_address(
     open_page: Callable[..., Watched], screen: Screen
 ) -> None:

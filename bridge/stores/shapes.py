@@ -75,6 +75,7 @@ class StationRow(msgspec.Struct, frozen=True, kw_only=True):
     security_profile: int | None = None
     policy: dict[str, Any] | None = None
     described_at: datetime | None = None
+    refused_at: datetime | None = None  # by a person; one that is only not approved waits
     heartbeat_s: int | None = None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bridge import evidence
+from bridge import evidence, portions
 from bridge import session as sessions
 from bridge.events import (
     OURS,
@@ -139,10 +139,17 @@ class Book(Shelf):
             boot_reason=event.reason,
             booted_at=event.received_at,
             described_at=station.described_at if is_same else None,  # what it told was of the old firmware
+            items_per_call=station.items_per_call if is_same else {},
         )
 
     def _details(self, event: DetailsReported) -> None:
-        if event.kind is DetailKind.VARIABLE and not (event.more or event.is_partial or event.is_gone):
+        if event.kind is not DetailKind.VARIABLE or event.is_gone:
+            return
+        limits = portions.told(event.details)
+        if limits:
+            station = self._station(event)
+            self._change_station(station, items_per_call=station.items_per_call | limits)
+        if not (event.more or event.is_partial):
             self._change_station(self._station(event), described_at=event.received_at)
 
     def _refused(self, event: FrameRefused) -> None:

@@ -37,6 +37,7 @@ class Station(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     last_seen_at: datetime | None = None
     booted_at: datetime | None = None
     described_at: datetime | None = None  # when it last told its device model or configuration
+    items_per_call: dict[str, int] = {}  # how many entries it takes in a call's list, by action
     clock_skew_s: float | None = None  # device minus ours, of the least delayed message since it connected
     refused_frames: int = 0
     revision: int = 0

@@ -280,6 +280,13 @@ class Station201(Station):
         assert self.details(DetailKind.VARIABLE)[f"{component} {variable} Actual"]["value"] == value
         return done
 
+    def takes(self, component: str, action: str, items: int) -> None:
+        """It reports how many entries it takes in a call."""
+        variable = {"name": "ItemsPerMessage", "instance": action}
+        limit = {"component": {"name": component}, "variable": variable, "variableAttribute": [{"value": str(items)}]}
+        said = {"requestId": 1, "generatedAt": now(), "seqNo": 0, "reportData": [limit]}
+        assert self.say("NotifyReport", said) == {}
+
     def notified(self, *entries: dict[str, Any]) -> None:
         """A NotifyEvent with these entries: component, variable, actualValue, trigger ..."""
         usual = {"timestamp": now(), "trigger": "Delta", "eventNotificationType": "HardWiredNotification"}

@@ -24,7 +24,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # A module imports only from lines above its own, and from its own folder.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("measurands", "events", "settings", "health", "bulk", "schemas", "descriptors", "secrecy"),
-    ("evidence", "logs", "policies"),
+    ("evidence", "logs", "policies", "portions"),
     ("session",),
     ("access", "authority"),
     ("grades",),

@@ -110,6 +110,17 @@ def test_TC_B_07_CSMS_get_variables_multiple_values(cs201: Station201) -> None:
     assert set(known) == {"OCPPCommCtrlr OfflineThreshold Actual", "AuthCtrlr AuthorizeRemoteStart Actual"}
 
 
+def test_TC_B_08_CSMS_get_variables_no_more_than_it_takes(cs201: Station201) -> None:
+    """It has said that it takes two at a time: five are asked for in three calls, and come back as one answer."""
+    cs201.takes("DeviceDataCtrlr", "GetVariables", 2)
+    names = ["A", "B", "C", "D", "E"]
+    answers = [{"getVariableResult": [got(name, "1") for name in names[at : at + 2]]} for at in (0, 2, 4)]
+    keys = ",".join(f"OCPPCommCtrlr.{name}" for name in names)
+    done = cs201.asked_often("GetConfiguration", {"keys": keys}, answers)
+    assert [len(one.payload["getVariableData"]) for one in done] == [2, 2, 1]
+    assert [one["variable"]["name"] for one in done[0].result.payload["getVariableResult"]] == names
+
+
 def test_TC_B_09_CSMS_set_variables_single_value(cs201: Station201) -> None:
     done = cs201.variable_set("OCPPCommCtrlr.OfflineThreshold", "123")
     assert done.payload == {"setVariableData": [variable("OfflineThreshold", attributeValue="123")]}

@@ -99,6 +99,16 @@ def clear(cs: Station201, results: dict[int, str]) -> Asked:
     return done
 
 
+def test_TC_N_18_CSMS_clear_no_more_monitors_than_it_takes(cs201: Station201) -> None:
+    cs201.takes("MonitoringCtrlr", "ClearVariableMonitoring", 1)
+    set_monitors(cs201, monitor("UpperThreshold"), monitor("Delta"))
+    answers = [{"clearMonitoringResult": [{"id": id, "status": "Accepted"}]} for id in (1, 2)]
+    done = cs201.asked_often("ClearVariableMonitoring", {"id": [1, 2]}, answers)
+    assert [one.payload for one in done] == [{"id": [1]}, {"id": [2]}]
+    assert [one["id"] for one in done[0].result.payload["clearMonitoringResult"]] == [1, 2]
+    assert monitors(cs201) == {}
+
+
 def test_TC_N_44_CSMS_clear_monitoring_rejected(cs201: Station201) -> None:
     set_monitors(cs201, monitor("UpperThreshold"), monitor("Delta"))
     clear(cs201, {1: "Rejected", 2: "Accepted", 9: "NotFound"})
@@ -132,11 +142,10 @@ def test_TC_N_48_CSMS_alert_of_a_variable_that_can_only_be_written(cs201: Statio
     alert(cs201, "", "Delta", variableMonitoringId=1)
 
 
-@cases("kind, value", {"TC_N_49_CSMS": ("UpperThreshold", "99000")})
-def test_TC_N_49_CSMS_alert_that_is_over_after_a_reboot(cs201: Station201, kind: str, value: str) -> None:
-    for word in (kind, "LowerThreshold"):
-        set_monitors(cs201, monitor(word))
-        alert(cs201, value, variableMonitoringId=1)
+def test_TC_N_49_CSMS_alert_that_is_over_after_a_reboot(cs201: Station201) -> None:
+    for kind in ("UpperThreshold", "LowerThreshold"):
+        set_monitors(cs201, monitor(kind))
+        alert(cs201, "99000", variableMonitoringId=1)
         cs201.again()
         assert cs201.boot("RemoteReset")["status"] == "Accepted"
         alert(cs201, "0", variableMonitoringId=1, cleared=True)

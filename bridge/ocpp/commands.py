@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from bridge import schemas
 from bridge.command_bus import CommandOutcome
 from bridge.ocpp import frames
+from bridge.portions import merged
 
 
 class CallOutcome(NamedTuple):
@@ -142,3 +143,19 @@ def what_is_wrong(protocol: str, action: str, payload: Mapping[str, Any]) -> Cal
 
 def _gone(detail: str = "the connection closed before an answer came") -> CallOutcome:
     return CallOutcome(CommandOutcome.OFFLINE, detail=detail)
+
+
+async def in_portions(
+    action: str, portions: Sequence[dict[str, Any]], call: Callable[[dict[str, Any]], Awaitable[CallOutcome]]
+) -> CallOutcome:
+    """Several calls as one (``bridge/portions.py``). The first that is not taken is the outcome, with what was
+    answered until then."""
+    answers: list[Mapping[str, Any]] = []
+    for number, portion in enumerate(portions, 1):
+        done = await call(portion)
+        answers.append(done.payload)
+        is_refused = done.payload.get("status", "Accepted") != "Accepted"
+        if done.outcome is not CommandOutcome.ANSWERED or is_refused:
+            detail = f"{number - 1} of {len(portions)} portions were taken; {done.detail or 'then it refused'}"
+            return done._replace(payload=merged(action, answers), detail=detail)
+    return done._replace(payload=merged(action, answers))

@@ -21,7 +21,7 @@ from bridge.events import AnyEvent, CertificateRequested, StationConnected, Stat
 from bridge.intake import Intake
 from bridge.journal import JournalError
 from bridge.ocpp import rotation, v16, v21, v201
-from bridge.ocpp.commands import CallOutcome, Calls
+from bridge.ocpp.commands import CallOutcome, Calls, in_portions
 from bridge.ocpp.errands import Errand, Errands
 from bridge.ocpp.ledger import Ledger
 from bridge.ocpp.link import MAX_UNANSWERED, Link, selector
@@ -31,6 +31,7 @@ from bridge.ocpp.threshold import Guest, Threshold
 from bridge.ocpp.versions import Version
 from bridge.ocpp.ways import Ways
 from bridge.policies import Policy, load_quirks
+from bridge.portions import split
 from bridge.settings import Ocpp, Stations
 
 _log = structlog.get_logger("ocpp")
@@ -192,7 +193,7 @@ class OcppServer:
             )
         except CannotCompose as error:
             return Answer(id=request.id, outcome=CommandOutcome.INVALID, detail=str(error), path=error.path)
-        done = await self.call(station, action, payload, min(request.timeout_s, self._settings.call_timeout_s))
+        done = await self._in_portions(station, action, payload, request.timeout_s)
         return Answer(
             id=request.id,
             outcome=done.outcome,
@@ -201,6 +202,20 @@ class OcppServer:
             detail=done.detail,
             path=done.path,
         )
+
+    async def _in_portions(
+        self, station: str, action: str, payload: dict[str, object], timeout_s: float
+    ) -> CallOutcome:
+        """One call, or several where its list is longer than this station says that it takes."""
+        known = self._intake.book.stations.get(station)
+        portions = split(action, payload, known.items_per_call if known is not None else {})
+        until_s = self._loop.time() + timeout_s
+
+        async def send(portion: dict[str, object]) -> CallOutcome:
+            left_s = max(0.0, until_s - self._loop.time())
+            return await self.call(station, action, portion, min(left_s, self._settings.call_timeout_s))
+
+        return await send(portions[0]) if len(portions) == 1 else await in_portions(action, portions, send)
 
     # for the links
 

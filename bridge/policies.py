@@ -30,6 +30,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     # at the door
     no_subprotocol: Literal["accept", "refuse"] = "accept"  # accept: taken as 1.6, and noted (field quirk 1)
+    user_name: Literal["own_in_2x", "own", "any"] = "own_in_2x"  # with a key: the station's id, or any (quirk 8)
     second_connection: Literal["ping", "displace"] = "ping"  # ping: the older one may prove that it lives (quirk 10)
     pings: bool = True  # false: never pinged, gone when it has missed its heartbeats (quirk 14)
     # our calls

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import json
 import shutil
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import pytest
 from ocpp_world import World, world
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidMessage, InvalidStatus
 
 from bridge import schemas
 from bridge.access import Directory, TokenEntry
@@ -77,8 +78,8 @@ class Station:
 
     protocol = ""
 
-    def __init__(self, runner: asyncio.Runner, there: World, link: ClientConnection, path: Path) -> None:
-        self.there, self.link = there, link
+    def __init__(self, runner: asyncio.Runner, there: World, path: Path, door: Mapping[str, Any]) -> None:
+        self.there = there
         self.book = there.book
         self.events: list[AnyEvent] = []
         self.frames: list[Frame] = []  # as journaled
@@ -87,6 +88,8 @@ class Station:
         self._ids = itertools.count(1)
         self._keep = there.intake.keep
         there.intake.keep = self._kept  # type: ignore[method-assign]
+        self.door = dict(door)
+        self.link: ClientConnection = self._run(_opened(there, self.protocol, self.door))
 
     # the conversation
 
@@ -134,11 +137,23 @@ class Station:
 
         self._run(heard())
 
-    def again(self) -> None:
-        """The station connects anew."""
+    def again(self, **door: Any) -> None:
+        """The station connects anew; ``door``: what it shows from now on (headers, certificates)."""
         self._run(self.link.close())
-        url = self.there.url("/ocpp/CP")
-        self.link = self._run(_opened(connect(url, subprotocols=[self.protocol])))  # type: ignore[list-item]
+        self.door |= door
+        self.link = self._run(_opened(self.there, self.protocol, self.door))
+
+    def knocks(self, protocol: str | None = None, **door: Any) -> int:
+        """It goes, and comes by another door: the status it gets, 101 when it comes in; 0: TLS fails."""
+        self.close()
+        try:
+            link = self._run(_opened(self.there, protocol or self.protocol, self.door | door))
+        except InvalidStatus as error:
+            return error.response.status_code
+        except (OSError, InvalidMessage):  # ssl.SSLError is one; in TLS 1.3 it is told after the handshake
+            return 0
+        self._run(link.close())
+        return 101
 
     def close(self) -> None:
         self._run(self.link.close())
@@ -341,19 +356,23 @@ S = TypeVar("S", bound=Station)
 
 @contextmanager
 def station(
-    path: Path, template: Path, kind: type[S], directory: Directory = DRIVERS, **settings: Any
+    path: Path,
+    template: Path,
+    kind: type[S],
+    directory: Directory = DRIVERS,
+    door: Mapping[str, Any] | None = None,
+    **settings: Any,
 ) -> Iterator[S]:
-    """A station that is connected and has not booted yet."""
+    """A station that is connected and has not booted yet. ``door``: what it shows (``additional_headers``, ``ssl``)."""
     (path / "template.db").symlink_to(template)
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         there = runner.run(stack.enter_async_context(world(path, directory, **settings)))
-        link = runner.run(_opened(connect(there.url("/ocpp/CP"), subprotocols=[kind.protocol])))  # type: ignore[list-item]
-        playing = kind(runner, there, link, path)
         try:
+            playing = kind(runner, there, path, door or {})
             yield playing
+            playing.close()
         finally:
-            runner.run(playing.link.close())
             runner.run(stack.aclose())
 
 
@@ -361,5 +380,7 @@ async def _received(link: ClientConnection) -> str | bytes:
     return await link.recv()
 
 
-async def _opened(link: Awaitable[ClientConnection]) -> ClientConnection:
-    return await link
+async def _opened(there: World, protocol: str, door: Mapping[str, Any]) -> ClientConnection:
+    url = there.url("/ocpp/CP")
+    url = url.replace("ws:", "wss:") if "ssl" in door else url
+    return await connect(url, subprotocols=[protocol], **door)  # type: ignore[list-item]

@@ -38,15 +38,24 @@ def station_of(path: str) -> str | None:
 def basic_key(header: str | None) -> bytes | None:
     """The password of an Authorization header as bytes; chargers put their id or anything else before it
     (field quirk 8)."""
+    return _basic(header)[1]
+
+
+def basic_user(header: str | None) -> str:
+    """What stands before the password; empty where nothing does."""
+    return _basic(header)[0].decode("utf-8", "replace")
+
+
+def _basic(header: str | None) -> tuple[bytes, bytes | None]:
     scheme, _, encoded = (header or "").strip().partition(" ")
     if scheme.lower() != "basic":
-        return None
+        return b"", None
     try:
         decoded = base64.b64decode(encoded.strip(), validate=True)
     except (binascii.Error, ValueError):
-        return None
-    _, colon, key = decoded.partition(b":")
-    return key if colon and len(key) <= _MAX_KEY else None
+        return b"", None
+    user, colon, key = decoded.partition(b":")
+    return (user, key) if colon and len(key) <= _MAX_KEY else (b"", None)
 
 
 def admit_with_key(

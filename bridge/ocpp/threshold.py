@@ -158,11 +158,16 @@ class Threshold:
     # two of one name
 
     def _admit(self, link: Link, request: Request, visitor: Visitor) -> Response | None:
-        admission = self._door.admit(visitor, asyncio.get_running_loop().time())
+        admission = self._door.admit(visitor, _now_s())
         if admission.entry is Entry.REFUSED:
             return _refusal(link)
-        has_offer = "Sec-WebSocket-Protocol" in request.headers
-        if not has_offer and self._holder.policy_of(admission.station).no_subprotocol == "refuse":
+        policy, offers = self._holder.policy_of(admission.station), _offers(request)
+        wants_own_name = policy.user_name == "own" or (policy.user_name == "own_in_2x" and "ocpp2" in offers)
+        if wants_own_name and admission.security.startswith("basic") and not visitor.is_by_its_name:
+            cause = "its key came under another user name: mend it there, or set its policy user_name to any"
+            self._door.refuse(Admission(Entry.REFUSED, admission.station, cause, reason="user"), visitor, _now_s())
+            return _refusal(link)
+        if not offers and policy.no_subprotocol == "refuse":
             return link.reject(HTTPStatus.BAD_REQUEST, f"Offer a subprotocol: {', '.join(self._holder.protocols)}.\n")
         link.security = admission.security
         self._visitors[link] = (visitor, admission)
@@ -192,7 +197,7 @@ class Threshold:
         if is_alive and self._holder.connections.get(admission.station) is old:
             cause = "its name is held by a connection that is alive"
             contested = Admission(Entry.REFUSED, admission.station, cause, reason="contested")
-            self._door.refuse(contested, visitor, asyncio.get_running_loop().time())
+            self._door.refuse(contested, visitor, _now_s())
             link.answer(_refusal(link))
         else:
             link.answer(link.accept(request))
@@ -221,6 +226,15 @@ class Threshold:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _offers(request: Request) -> str:
+    """The subprotocols, in lower case."""
+    return ",".join(request.headers.get_all("Sec-WebSocket-Protocol")).lower()
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _refusal(link: Link) -> Response:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from websockets.datastructures import Headers, MultipleValuesError
 
-from bridge.ocpp.security import basic_key
+from bridge.ocpp.security import basic_key, basic_user
 from bridge.ocpp.tls import Certificate, common_name
 
 _FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "X-Real-IP", "Via")
@@ -28,6 +28,12 @@ class Visitor(NamedTuple):
     is_secure: bool
     is_local: bool = False
     certificate: Certificate | None = None
+    user: str = ""  # the name that came with the key
+
+    @property
+    def is_by_its_name(self) -> bool:
+        """Does the key come under the station's own id, in whatever case (field quirk 7)?"""
+        return self.user.casefold() == self.station.casefold()
 
 
 class Proxies:
@@ -48,16 +54,17 @@ class Proxies:
         self, station: str, headers: Headers, peer: str, is_tls: bool, certificate: Certificate | None
     ) -> Visitor:
         """``peer`` is the other end of our socket, ``certificate`` the one it showed and we verified."""
-        key = basic_key(_one(headers, "Authorization"))
+        authorization = _one(headers, "Authorization")
+        key, user = basic_key(authorization), basic_user(authorization)
         was_passed_on = any(name in headers for name in _FORWARDED)
         if was_passed_on and self.trusts(peer):
             is_secure = is_tls or _last(headers, "X-Forwarded-Proto").lower() in ("https", "wss")
             if is_secure and self._certificate_header and certificate is None:
                 name = common_name(_one(headers, self._certificate_header) or "")
                 certificate = Certificate((name,), "") if name else None
-            return Visitor(station, key, self._origin(headers, peer), is_secure, False, certificate)
+            return Visitor(station, key, self._origin(headers, peer), is_secure, False, certificate, user)
         is_local = not is_tls and is_loopback(peer) and not was_passed_on
-        return Visitor(station, key, peer, is_tls or is_local, is_local, certificate)
+        return Visitor(station, key, peer, is_tls or is_local, is_local, certificate, user)
 
     def _origin(self, headers: Headers, peer: str) -> str:
         """The nearest hop that is none of ours: what stands left of it anybody may have written."""

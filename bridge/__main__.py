@@ -79,6 +79,7 @@ class Bridge:
         )
         self._tariff = tariff
         self._intake = Intake(self._book, self._journal, Unknown(settings.tokens.unknown), tariff)
+        self._intake.tells_cost = settings.billing.tell_stations
         self._ledger = Ledger(self._records, settings.stations, self._name)
         self._ocpp = OcppServer(
             settings.ocpp, settings.stations, pepper(settings), self._intake, self._adopt, self._ledger

@@ -28,7 +28,7 @@ from bridge.events import (
     to_us,
 )
 from bridge.journal import Entry, Journal, StateRow
-from bridge.session import Session
+from bridge.session import Session, SessionState
 from bridge.settings import Unknown
 from bridge.snapshots import Snapshot, decode_snapshot, encode_snapshot, key_of
 
@@ -63,6 +63,7 @@ class Intake:
         self.journal = journal
         self.directory = directory or Directory()
         self.tariffs: Mapping[str, Tariff] = {tariff.id: tariff}
+        self.tells_cost = False  # to stations, when a transaction has ended
         self._tariff = tariff
         self._unknown_tokens = unknown_tokens
         self._deciders: dict[type[AnyEvent], Callable[[Any], AnyEvent]] = {
@@ -164,8 +165,19 @@ class Intake:
                 return number
         raise RuntimeError("a hundred transaction ids in a row are taken")  # 2^-3100: a broken hash
 
+    def final_cost(self, session: Session, now: datetime) -> str:
+        """What a session that has ended costs, as decimal text; empty where stations are not told, where its prices are
+        not at hand, or where only its stop is known."""
+        tariff = self._tariff_of(session)
+        if not self.tells_cost or tariff is None or session.state is not SessionState.ENDED:
+            return ""
+        return str(total(tariff, max(0, session.energy_wh), session.duration_s(now)))
+
+    def _tariff_of(self, session: Session) -> Tariff | None:
+        return self.tariffs.get(session.tariff) if session.tariff else self._tariff
+
     def _priced(self, session: Session, now: datetime) -> Session:
-        tariff = self.tariffs.get(session.tariff) if session.tariff else self._tariff
+        tariff = self._tariff_of(session)
         if tariff is None:
             return session  # its prices are not at hand: those of another version would be wrong for ever
         cost = str(total(tariff, max(0, session.energy_wh), session.duration_s(now)))

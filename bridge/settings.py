@@ -168,6 +168,7 @@ class Billing(Section):
     time_per_minute: Decimal = Decimal("0.00")
     flat: Decimal = Decimal("0.00")
     vat_percent: Decimal = Decimal("19")
+    tell_stations: bool = False  # whoever does not bill by these prices must not show them to drivers
 
 
 class Admin(Section):

@@ -205,6 +205,7 @@ class Talk:
             self._intake.decide,
             self._session_of,
             self._has_signer,
+            self._intake.final_cost,
         )
 
     def _session_of(self, transaction_id: str) -> Session | None:

@@ -340,7 +340,15 @@ def _sample(reading: Reading, evse: int | None, transaction: str, is_offline: bo
 
 
 def _transaction_reply(request: TransactionEvent, events: tuple[AnyEvent, ...], context: Context) -> Mapping[str, Any]:
-    return {} if request.id_token is None else {"idTokenInfo": _token_info(request.id_token, context)}
+    answer = {} if request.id_token is None else {"idTokenInfo": _token_info(request.id_token, context)}
+    return answer | _final_cost(request, context) if request.event_type == "Ended" else answer
+
+
+def _final_cost(request: TransactionEvent, context: Context) -> dict[str, Any]:
+    """Section I03: in the currency of the station; the schema wants a number, which is no sum that is reckoned with."""
+    session = context.session_of(request.transaction_info.transaction_id)
+    cost = "" if session is None else context.cost_of(session, context.received_at)
+    return {"totalCost": float(cost)} if cost else {}
 
 
 def _meter_values(request: MeterValues, context: Context) -> list[AnyEvent]:

@@ -31,6 +31,7 @@ class Context(NamedTuple):
     decide: Callable[[str, datetime], Decision]
     session_of: Callable[[str], Session | None]  # by transaction id
     has_signer: bool = False  # is there an authority that signs certificates of stations?
+    cost_of: Callable[[Session, datetime], str] = lambda session, now: ""  # of one that has ended; "" is not told
 
 
 Events = Callable[[Any, Context], list[AnyEvent]]

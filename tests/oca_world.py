@@ -85,6 +85,8 @@ class Station:
         self.frames: list[Frame] = []  # as journaled
         self.new: tuple[AnyEvent, ...] = ()  # of the last message
         self._run, self._path = runner.run, path
+        self._records: Records | None = None
+        self._taken = 0  # events that are in the records
         self._ids = itertools.count(1)
         self._keep = there.intake.keep
         there.intake.keep = self._kept  # type: ignore[method-assign]
@@ -158,16 +160,23 @@ class Station:
     def close(self) -> None:
         self._run(self.link.close())
 
+    def leave(self) -> None:
+        """The play is over."""
+        self.close()
+        if self._records is not None:
+            self._records.close()
+
     # what is known of it
 
     def details(self, kind: DetailKind) -> dict[str, dict[str, Any]]:
         """The records' details of a kind, by key."""
-        target = self._path / "details.db"
-        shutil.copy(self._path / "template.db", target)
-        with Records(f"sqlite:///{target}") as records:
-            details = Details(records)
-            details.take([event for event in self.events if isinstance(event, DetailsReported)])
-            return {row.key: row.body for row in details.of_station("CP", kind)}
+        if self._records is None:
+            shutil.copy(self._path / "template.db", self._path / "details.db")
+            self._records = Records(f"sqlite:///{self._path}/details.db")
+        details, taken = Details(self._records), len(self.events)
+        details.take([event for event in self.events[self._taken :] if isinstance(event, DetailsReported)])
+        self._taken = taken
+        return {row.key: row.body for row in details.of_station("CP", kind)}
 
     def session(self, transaction: str | int) -> Session:
         found = self.book.find_session("CP", str(transaction))
@@ -370,8 +379,10 @@ def station(
         there = runner.run(stack.enter_async_context(world(path, directory, **settings)))
         try:
             playing = kind(runner, there, path, door or {})
-            yield playing
-            playing.close()
+            try:
+                yield playing
+            finally:
+                playing.leave()
         finally:
             runner.run(stack.aclose())
 

@@ -149,7 +149,7 @@ def test_TC_G_01_CSMS_status_notification(cs201: Station201) -> None:
     place = {"name": "Connector", "evse": {"id": 2, "connectorId": 1}}
     cs201.notified({"component": place, "variable": {"name": "AvailabilityState"}, "actualValue": "Available"})
     event = cs201.told(DeviceEventNotified)[0]
-    assert (event.component, event.value, event.evse) == ("Connector@2.1", "Available", 2)
+    assert (event.component, event.value, event.evse) == ("Connector@2:1", "Available", 2)
 
 
 def test_TC_G_20_CSMS_lock_failure(cs201: Station201) -> None:

@@ -20,6 +20,8 @@ from bridge.broker import BrokerClient
 from bridge.commander import Commander
 from bridge.ocpp.server import OcppServer
 from bridge.settings import Mqtt
+from bridge.snapshots import Station
+from bridge.stores.records import Records
 
 Answers = Callable[[str, Any], Any]  # action, payload -> payload of the answer, a whole frame's tail, or None
 
@@ -27,14 +29,17 @@ Answers = Callable[[str, Any], Any]  # action, payload -> payload of the answer,
 class Fleet:
     """``connect`` lets a charger come, boot and answer by a function until the world ends."""
 
-    def __init__(self, url: Callable[[str], str], loop: asyncio.AbstractEventLoop, server: OcppServer) -> None:
+    def __init__(
+        self, url: Callable[[str], str], loop: asyncio.AbstractEventLoop, server: OcppServer, records: Records
+    ) -> None:
         self._loop, self.server = loop, server
-        self._url = url
+        self._url, self._records = url, records
         self._tasks: list[asyncio.Task[None]] = []
         self.calls: dict[str, list[tuple[str, Any]]] = {}
 
     def connect(self, station: str, protocol: str, answers: Answers) -> None:
-        """Returns when it has booted."""
+        """Register it. Returns when it has booted."""
+        self._records.upsert([Station(id=station, protocol=protocol, revision=1)], [], [])
         self.run(self._connect(station, protocol, answers))
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -81,13 +86,20 @@ def directory(held: str, tokens: tuple[str, ...] = ("CARD-A", "CARD-B")) -> Dire
 
 @asynccontextmanager
 async def _world(folder: Path, broker: Mosquitto, held: str) -> AsyncIterator[Fleet]:
-    async with world(folder, directory(held), call_timeout_s=5.0) as built:
+    with Records(f"sqlite:///{folder}/bridge.db") as records:
+        records.migrate()
+        async with _house(folder, broker, held, records) as fleet:
+            yield fleet
+
+
+@asynccontextmanager
+async def _house(folder: Path, broker: Mosquitto, held: str, records: Records) -> AsyncIterator[Fleet]:
+    async with world(folder, directory(held), records=records, call_timeout_s=5.0) as built:
         client = BrokerClient(Mqtt(host=broker.host, port=broker.port), f"test-bridge-{folder.name}")
         Commander(client, built.server)
         client.start()
-        fleet = Fleet(
-            lambda station: built.url(f"/ocpp/{quote(station, safe='')}"), asyncio.get_running_loop(), built.server
-        )
+        loop = asyncio.get_running_loop()
+        fleet = Fleet(lambda station: built.url(f"/ocpp/{quote(station, safe='')}"), loop, built.server, records)
         try:
             await built.until(lambda: client.is_connected, "the broker")
             yield fleet

@@ -204,8 +204,8 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class DetailsReported(Event, frozen=True, kw_only=True):
     """What a station has, or no longer has (``is_gone``): the newest word on each key stands in the records.
-    A report may come in parts (``seq_no``; ``more`` until the last). ``is_partial``: about single things that were
-    asked for, no description of the whole station."""
+    A report may come in parts (``seq_no``; ``more`` until the last). ``is_partial``: about some of its
+    things, no description of the whole station; the adapter says so, which knows what was asked."""
 
     kind: DetailKind
     details: tuple[Detail, ...]

@@ -14,6 +14,7 @@ from ocpp_world import Charger, World, world
 
 from bridge.access import Directory, StationEntry
 from bridge.book import Book
+from bridge.command_bus import CommandOutcome
 from bridge.events import Detail, DetailKind, DetailsReported, StationBooted
 from bridge.ocpp import errands
 
@@ -101,6 +102,73 @@ def test_a_station_that_waits_for_approval_is_asked_nothing(tmp_path: Path) -> N
             assert await asked_after_boot(charger, "ocpp1.6")
 
     play(tmp_path, scene, directory=Directory(stations={"CP": StationEntry(id="CP", is_approved=False)}))
+
+
+KEY = {"key": "HeartbeatInterval", "readonly": False, "value": "300"}
+VARIABLE = {"component": {"name": "OCPPCommCtrlr"}, "variable": {"name": "HeartbeatInterval"}}
+GOT = {"getVariableResult": [VARIABLE | {"attributeStatus": "Accepted", "attributeValue": "300"}]}
+SOME = {"GetConfiguration": {"configurationKey": [KEY]}, "GetVariables": GOT}
+PARTS: list[tuple[str, dict[str, Any]]] = [
+    ("GetVariables", {"getVariableData": [VARIABLE]}),
+    ("GetReport", {"requestId": 7}),
+    ("GetBaseReport", {"requestId": 7, "reportBase": "SummaryInventory"}),
+]
+
+
+def part(request_id: int, seq_no: int = 0, more: bool = False) -> dict[str, Any]:
+    data = [VARIABLE | {"variableAttribute": [{"value": "300"}]}]
+    at = {"generatedAt": "2026-11-25T00:00:00Z", "seqNo": seq_no, "tbc": more}
+    return at | {"requestId": request_id, "reportData": data}
+
+
+async def asked(built: World, charger: Charger, action: str, payload: dict[str, Any]) -> None:
+    """The server asks it of the station, which answers."""
+    call = asyncio.create_task(built.server.call("CP", action, payload, 10.0))
+    while not call.done():
+        await charger.call("Heartbeat", {})
+    assert call.result().outcome is CommandOutcome.ANSWERED
+
+
+@pytest.mark.parametrize(("action", "payload"), PARTS, ids=[action for action, _ in PARTS])
+def test_who_tells_a_part_has_not_described_itself(tmp_path: Path, action: str, payload: dict[str, Any]) -> None:
+    async def scene(built: World) -> None:
+        async with built.charger("CP", "ocpp2.0.1") as charger:
+            charger.answers = {name: {"status": "Accepted"} for name in ("GetReport", "GetBaseReport")} | SOME
+            await charger.call("NotifyReport", part(7))  # nobody has asked
+            assert await asked_after_boot(charger, "ocpp2.0.1")
+            await asked(built, charger, action, payload)
+            await charger.call("NotifyReport", part(7))
+            assert built.intake.book.stations["CP"].described_at is None
+
+    play(tmp_path, scene)
+
+
+def test_the_last_part_of_the_whole_report_completes_a_description(tmp_path: Path) -> None:
+    async def scene(built: World) -> None:
+        async with built.charger("CP", "ocpp2.0.1") as charger:
+            charger.answers = {"GetBaseReport": {"status": "Accepted"}}
+            assert await asked_after_boot(charger, "ocpp2.0.1")
+            request_id = charger.calls[0][1]["requestId"]
+            await charger.call("NotifyReport", part(request_id, 0, more=True))
+            assert built.intake.book.stations["CP"].described_at is None
+            await charger.call("NotifyReport", part(request_id, 1))
+            assert built.intake.book.stations["CP"].described_at is not None
+
+    play(tmp_path, scene)
+
+
+def test_in_16_all_keys_are_a_description_and_single_ones_are_none(tmp_path: Path) -> None:
+    async def scene(built: World) -> None:
+        async with built.charger("CP") as charger:
+            charger.answers = {"GetConfiguration": {}}
+            assert await asked_after_boot(charger, "ocpp1.6")
+            charger.answers = SOME
+            await asked(built, charger, "GetConfiguration", {"key": ["HeartbeatInterval"]})
+            assert built.intake.book.stations["CP"].described_at is None
+            await asked(built, charger, "GetConfiguration", {})
+            assert built.intake.book.stations["CP"].described_at is not None
+
+    play(tmp_path, scene)
 
 
 def test_a_description_is_forgotten_with_its_firmware() -> None:

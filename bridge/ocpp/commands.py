@@ -60,6 +60,7 @@ class Calls:
         self._is_closed = False
         self.is_open = False
         self.ask_single_keys = True
+        self.full_report: int | None = None  # the id of the newest request for all that the station has (2.x)
 
     def open(self) -> None:
         """The boot is answered: calls may go out (field quirk 16)."""
@@ -124,6 +125,8 @@ class Calls:
         if self._is_closed:
             return _gone("the connection closed before this was sent")
         self._waiting = waiting
+        if waiting.payload.get("reportBase") == "FullInventory":
+            self.full_report = waiting.payload.get("requestId")
         try:
             self._send(waiting.action, frames.call(waiting.id, waiting.action, waiting.payload))
             return await waiting.answer

@@ -96,9 +96,11 @@ def _notify_event(request: NotifyEvent, context: Context) -> list[AnyEvent]:
 
 
 def _notify_report(request: NotifyReport, context: Context) -> list[AnyEvent]:
+    """Only the full inventory describes the whole; GetReport, a smaller base report and what comes unasked do not."""
     found = (_reported_variable(data, known) for data in request.report_data for known in data.variable_attribute)
     more = {"request_id": request.request_id, "seq_no": request.seq_no, "more": request.tbc}
-    return [reported(context, DetailKind.VARIABLE, found, request.generated_at, **more)]
+    is_partial = request.request_id != context.full_report
+    return [reported(context, DetailKind.VARIABLE, found, request.generated_at, is_partial=is_partial, **more)]
 
 
 def _reported_variable(data: ReportData, attribute: VariableAttribute) -> Detail:

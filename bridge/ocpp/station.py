@@ -206,6 +206,7 @@ class Talk:
             self._session_of,
             self._has_signer,
             self._intake.final_cost,
+            self._calls.full_report,
         )
 
     def _session_of(self, transaction_id: str) -> Session | None:

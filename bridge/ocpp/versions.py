@@ -32,6 +32,7 @@ class Context(NamedTuple):
     session_of: Callable[[str], Session | None]  # by transaction id
     has_signer: bool = False  # is there an authority that signs certificates of stations?
     cost_of: Callable[[Session, datetime], str] = lambda session, now: ""  # of one that has ended; "" is not told
+    full_report: int | None = None  # the request id of the report of everything that it was asked for last
 
 
 Events = Callable[[Any, Context], list[AnyEvent]]

@@ -262,8 +262,9 @@ def test_without_users_the_page_says_how_to_make_one(tmp_path: Path) -> None:
 class FakeCommands:
     """A command bus whose charger answers as told."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, is_connected: bool = True) -> None:
         self.answer = answer
+        self.is_connected = is_connected
         self.asked: list[tuple[str, str, object]] = []
 
     def request(self, station: str, action: str, payload: object, timeout_s: float) -> Answer:
@@ -271,8 +272,8 @@ class FakeCommands:
         return self.answer
 
 
-def _stop(world: World, answer: Answer) -> tuple[FakeCommands, str]:
-    commands = FakeCommands(answer)
+def _stop(world: World, answer: Answer, is_connected: bool = True) -> tuple[FakeCommands, str]:
+    commands = FakeCommands(answer, is_connected)
     app = build(world, commands=commands)
     client = logged_in(app, Role.OPERATOR)
     body = {
@@ -292,8 +293,16 @@ def test_a_stop_asks_the_station_and_says_what_it_answered(world: World) -> None
     commands, said = _stop(world, accepted)
     assert commands.asked == [("AIR-02", "StopSession", {"transaction_id": LIVE[:6]})]
     assert "The charger accepts the stop." in said
-    assert ("operator", "stop_session", LIVE) in actions(world)
-    assert ("operator", "stop_session_answer", LIVE) in actions(world)
+    came, asked = world.people.audit(2)
+    assert (asked.actor, asked.action, asked.subject) == ("operator", "command", "AIR-02")
+    assert asked.detail == f'StopSession {{"transaction_id":"{LIVE[:6]}"}}'
+    assert (came.actor, came.action, came.detail) == ("operator", "command_outcome", "StopSession: answered Accepted")
+
+
+def test_a_stop_without_a_broker_is_not_sent_and_says_so(world: World) -> None:
+    commands, said = _stop(world, Answer(id="1", outcome=CommandOutcome.ANSWERED), is_connected=False)
+    assert commands.asked == []
+    assert "the MQTT broker is away" in said
 
 
 @pytest.mark.parametrize(
@@ -376,5 +385,5 @@ def test_an_unknown_name_is_one_sentence_and_exit_code_1(tmp_path: Path, argumen
 
 
 def test_each_role_includes_the_ones_below() -> None:
-    ranks = auth._RANK
+    ranks = auth.RANK
     assert ranks[Role.ADMIN] > ranks[Role.OPERATOR] > ranks[Role.VIEWER]

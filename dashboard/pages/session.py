@@ -6,14 +6,16 @@ from typing import Any
 
 from dash import Dash, Input, Output, State, dcc, html, no_update
 from flask import request
+from flask_login import current_user
 
 from bridge.stores.people import Role
 from dashboard import figures, formats, session_parts
-from dashboard.auth import audit, has_role, needs
-from dashboard.components import Child, breadcrumb, card, empty, facts, not_found
+from dashboard.auth import has_role, needs
+from dashboard.components import Child, breadcrumb, card, empty, facts, not_found, notice
 from dashboard.dossier import Dossier, open_dossier
 from dashboard.formats import plain
 from dashboard.links import station_path
+from dashboard.orders import NoWay, order
 from dashboard.services import services
 
 PATH = "/session/<session_id>"
@@ -90,16 +92,19 @@ def refresh(_ticks: int | None, session_id: str) -> tuple[Any, ...]:
 @needs(Role.OPERATOR)
 def stop(clicks: int | None, session_id: str) -> Child:
     """Ask the station to stop, and say what it answered. The stop itself arrives as an event like any other."""
-    found = services()
-    session = found.records.session(str(session_id)) if clicks else None
-    if session is None or found.commands is None:
+    records = services().records
+    session = records.session(str(session_id)) if clicks else None
+    station = records.station(session.station) if session else None
+    if session is None or station is None:
         return no_update
-    audit("stop_session", subject=session.id, detail=session.station)
     payload = {"transaction_id": session.transaction_id}
-    answer = found.commands.request(session.station, "StopSession", payload, _STOP_TIMEOUT_S)
-    status = str(answer.payload.get("status", ""))
-    audit("stop_session_answer", subject=session.id, detail=f"{answer.outcome} {status} {answer.detail}".strip()[:200])
-    return session_parts.stop_answer(answer.outcome, plain(status, 40), plain(answer.detail))
+    given = {"role": current_user.user.role, "actor": current_user.name, "timeout_s": _STOP_TIMEOUT_S}
+    try:
+        answer = order(station, "StopSession", payload, **given)
+    except NoWay as error:
+        return notice("The stop could not be asked for.", f"{error}. Try again when it is back.")
+    status = plain(str(answer.payload.get("status", "")), 40)
+    return session_parts.stop_answer(answer.outcome, status, plain(answer.detail))
 
 
 def _bread(dossier: Dossier) -> Child:

@@ -10,7 +10,8 @@ import click
 
 import bridge.commands
 import dashboard.commands
-from bridge.settings import SettingsError
+from bridge.logs import configure_logs
+from bridge.settings import Log, SettingsError
 
 
 class CommandFolder(click.Group):
@@ -40,7 +41,9 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The console script. A wrong setting is one sentence and exit code 2, never a traceback."""
+    """The console script. What is printed is the answer: logs go to standard error from the start, and a process that
+    serves then sets them as it is told. A wrong setting is one sentence and exit code 2, never a traceback."""
+    configure_logs(Log(level="WARNING"))
     try:
         cli()
     except SettingsError as error:

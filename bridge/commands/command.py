@@ -40,11 +40,8 @@ def command(station: str, action: str, payload: str, timeout_s: float, as_json: 
     Exits 0 when the charger answered, 3 when it refused, 4 when the command is wrong, 5 offline, 6 when the station
     waits for approval, 7 without an answer in time. It is audited.
     """
-    from bridge.logs import configure_logs
-
     body = _parsed(payload)
     settings = load_settings()
-    configure_logs(settings.log.model_copy(update={"level": "WARNING"}))  # what is printed is the answer
     with _people(settings) as people:
         answer = _asked(settings, people, station, action, body, timeout_s)
     click.echo(msgspec.json.encode(answer) if as_json else _sentence(station, answer))

@@ -75,11 +75,6 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     return dict(values)
 
 
-def is_met(wanted: Mapping[str, Any], policy: Policy) -> bool:
-    """Is what a trait asks for in force? A trait that asks for nothing is never met."""
-    return bool(wanted) and all(getattr(policy, key, None) == value for key, value in wanted.items())
-
-
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whom a policy is for: globs, case does not matter; several mean any of them. ``firmware_from`` is included,
     ``firmware_before`` is not. ``seen`` says what was seen, in words."""

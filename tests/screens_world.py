@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 import sqlalchemy as sa
 from pydantic import SecretStr
+from records_world import name_station
 
 from bridge.events import ConnectorStatus, EnergySource
 from bridge.evidence import Evidence, Start
@@ -162,7 +163,7 @@ def _place(records: Records) -> None:
         ("evil", "mill", HOSTILE),
     ):
         records.assign_site(station, site)
-        records.name_station(station, name)
+        name_station(records, station, name)
     records.rate_connector("AIR-02", 1, 1, "CCS", 60_000)
     records.rate_connector("HAR-03", 1, 1, "Type 2", 22_000)
 

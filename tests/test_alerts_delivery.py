@@ -17,6 +17,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import Envelope
 from alarm_world import NOW, connector, station, write
 from pydantic import SecretStr
+from records_world import name_station
 from servers import free_port
 
 from bridge.events import ConnectorStatus
@@ -108,7 +109,7 @@ def by_mail(port: int, *to: str, sender: str = "watch@example.org") -> Alerts:
 def raise_ground_fault(records: Records, channels: dict[str, Channel], name: str = "") -> None:
     write(records, station(), connector(ConnectorStatus.FAULTED, "GroundFailure", info=HOSTILE))
     if name:
-        records.name_station("CP1", name)
+        name_station(records, "CP1", name)
     lease = Lease(records, "alerts", "one", 3600)
     Evaluator(records, load_rules(SHIPPED), channels, lease, min_priority=3, clock=lambda: NOW).tick()
 

@@ -119,6 +119,32 @@ def test_the_past_of_a_station_is_taken_in_on_the_loop_and_kept_here(tmp_path: P
     asyncio.run(scene())
 
 
+def test_a_bridge_that_restarts_has_no_station_connected_and_leaves_those_of_others(tmp_path: Path) -> None:
+    path = tmp_path / "records.db"
+    with Records(f"sqlite:///{path}") as records:
+        records.migrate()
+        stations = (("A", "here", True), ("B", "there", True), ("C", "here", False))
+        rows = [Station(id=id, bridge=bridge, is_connected=is_on, revision=1) for id, bridge, is_on in stations]
+        records.upsert(rows)
+
+    async def scene() -> None:
+        bridge = Bridge(settings_of(tmp_path, path))
+
+        def on_ready(port: int) -> None:
+            found = {id: (s.is_connected, s.disconnected_at is None) for id, s in bridge._book.stations.items()}
+            assert found["A"] == (False, False)
+            assert found["C"] == (False, True), "it was away before"
+            bridge._stop.set()
+
+        await bridge.run(on_ready)
+
+    asyncio.run(scene())
+    with Records(f"sqlite:///{path}") as records:
+        there = records.station("B")
+        assert there is not None
+        assert there.is_connected
+
+
 def test_a_bridge_whose_disk_fails_says_so_and_leaves_in_order(tmp_path: Path) -> None:
     def broken() -> Iterator[StateRow]:
         raise OSError("no space left")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from records_world import name_station
 
 from bridge.access import Entry, admit, key_hmac
 from bridge.ocpp.security import admit_with_key
@@ -154,13 +155,13 @@ def test_people_change_a_station_a_site_and_a_connector(records: Records, house:
     house.take_held([held()])
     house.approve("CP", "ann", NOW)
     house.save_site(Site(id="s", name="South", grid_limit_w=40_000), "ann", NOW)
-    house.edit_station("CP", "ann", NOW, name="Left", site="s", security_profile=1, policy={"a": "b"})
+    house.edit_station("CP", "ann", NOW, name="Left", site="s", security_profile=1, policy={"clock": "local"})
     house.rate_connector("CP", 1, 1, "CCS2", 150_000, "ann", NOW)
     entry = records.directory().stations["CP"]
-    assert (entry.site_id, entry.security_profile, entry.policy) == ("s", 1, {"a": "b"})
+    assert (entry.site_id, entry.security_profile, entry.policy) == ("s", 1, {"clock": "local"})
     house.edit_station("CP", "ann", NOW, site=None, security_profile=None)
     entry = records.directory().stations["CP"]
-    assert (entry.site_id, entry.security_profile, entry.policy) == ("", None, {"a": "b"})
+    assert (entry.site_id, entry.security_profile, entry.policy) == ("", None, {"clock": "local"})
     (connector,) = records.connectors("CP")
     assert (connector.kind, connector.rated_power_w) == ("CCS2", 150_000)
     expected = ["station.approve", "site.save", "station.edit", "connector.edit", "station.edit"]
@@ -231,7 +232,7 @@ def test_a_plan_holds_no_secret_and_leaves_keys_and_decisions_alone(records: Rec
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "'=x", "'"])
 def test_a_text_that_would_be_a_formula_is_none_in_a_spreadsheet(records: Records, text: str) -> None:
-    records.name_station("CP", text)
+    name_station(records, "CP", text)
     lines = export_csv(records).splitlines()
     cell = lines[1].split(",")[5].strip('"')
     assert cell == "'" + text

@@ -12,6 +12,7 @@ import pytest
 import servers
 import sqlalchemy as sa
 from msgspec.structs import replace
+from records_world import name_station
 
 from bridge import snapshots
 from bridge.events import ConnectorStatus, EnergySource
@@ -140,7 +141,7 @@ def test_a_replay_of_the_same_revision_changes_nothing(records: Records) -> None
 def test_snapshots_leave_alone_what_people_said(records: Records) -> None:
     records.save_site(Site(id="s", name="Site"))
     records.assign_site("CP1", "s")
-    records.name_station("CP1", "By the door")
+    name_station(records, "CP1", "By the door")
     People(records, b"pepper").set_station_key("CP1", "secret")
     records.rate_connector("CP1", 1, 1, "CCS2", 150_000)
     before = records.directory()
@@ -187,18 +188,6 @@ def test_what_can_never_be_stored_does_not_hold_up_the_rest(records: Records) ->
         records.upsert([snapshots.Station(id="CP1", revision=1)], [], [session("a"), huge, session("z")])
     assert {s.id for s in records.sessions().items} == {"a", "z"}
     assert [s.id for s in records.stations()] == ["CP1"]
-
-
-def test_a_bridge_that_restarts_has_no_station_connected(records: Records) -> None:
-    for id, bridge in (("A", "one"), ("B", "two"), ("C", "one")):
-        records.upsert([snapshots.Station(id=id, bridge=bridge, is_connected=id != "C", revision=1)])
-    records.set_offline("one", T0)
-    found = {s.id: (s.is_connected, s.disconnected_at) for s in records.stations()}
-    assert found == {"A": (False, T0), "B": (True, None), "C": (False, None)}
-    records.upsert([snapshots.Station(id="A", bridge="one", is_connected=True, revision=2)])
-    back = records.station("A")
-    assert back is not None
-    assert back.is_connected
 
 
 def test_open_sessions_are_those_that_have_not_ended(records: Records) -> None:

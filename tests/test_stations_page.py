@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from callbacks import build, call, logged_in, page, texts, token_of
 from flask import Flask
+from records_world import name_station
 from screens_world import HOSTILE, NOW, World, empty_world, seeded_world
 from stations_world import furnish
 from test_station_page import outlet
@@ -217,7 +218,7 @@ def plan(*lines: str) -> str:
 
 
 def test_what_goes_out_comes_in_again(app: Flask, world: World) -> None:
-    world.records.name_station("evil", "=1+1")  # a formula, to a spreadsheet
+    name_station(world.records, "evil", "=1+1")  # a formula, to a spreadsheet
     answer = logged_in(app, Role.OPERATOR).get("/stations.csv")
     assert answer.mimetype == "text/csv"
     assert "attachment" in answer.headers["Content-Disposition"]

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from bridge.demo.bay import Bay, live_alone
+from bridge.demo.bay import Bay
 from bridge.demo.day import KINDS, REFUSED_CARDS, Kind, Trouble
 from bridge.demo.meter import Outlet
 from bridge.demo.ocpp16 import Station16
@@ -22,7 +22,6 @@ from bridge.stores.people import People
 from bridge.stores.records import Records, Site
 
 FILE = Path(__file__).with_name("fleet.toml")
-WARM_UP_S = 30 * 3600.0  # how far back the cars that stand here now may have come
 PROTOCOLS: dict[str, type[Station]] = {"ocpp1.6": Station16, "ocpp2.0.1": Station201, "ocpp2.1": Station21}
 
 
@@ -156,15 +155,6 @@ def make_bays(fleet: Fleet, seed: str, now: float, *, speed: float = 1.0) -> dic
 def _utc_offset_s(zone: str, now: float) -> float:
     offset = datetime.fromtimestamp(now, ZoneInfo(zone)).utcoffset()
     return offset.total_seconds() if offset is not None else 0.0
-
-
-def warm_up(bays: Iterable[Bay], now: float) -> None:
-    """Let the day so far pass, so that cars already stand at the bays at ``now``."""
-    for bay in bays:
-        bay.step_s = 60.0
-        for _ in live_alone(bay, now):
-            pass
-        bay.step_s = 5.0
 
 
 def make_stations(fleet: Fleet, bays: dict[BayKey, Bay], meter_interval_s: float) -> list[Station]:

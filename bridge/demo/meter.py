@@ -23,10 +23,6 @@ class Outlet(msgspec.Struct, frozen=True, kw_only=True):
     rated_power_w: int
     phases: int = 3
 
-    @property
-    def rated_current_a(self) -> float:
-        return self.rated_power_w / (max(self.phases, 1) * cars.NOMINAL_V)
-
 
 class Reading(NamedTuple):
     """The meter at one instant. AC: three voltages and currents; DC: one of each."""

@@ -76,10 +76,6 @@ class Mapping:
                 raise MappingError(f"map {number} (topic '{entry.topic}'): {error}") from error
         self.filters = tuple(filters)
 
-    def wants(self, topic: str) -> bool:
-        """Does any rule read this topic?"""
-        return bool(self._rules(topic))
-
     def device(self, topic: str) -> str:
         """Whose topic this is; empty when no rule reads it."""
         rules = self._rules(topic)

@@ -14,6 +14,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from bridge import policies
 from bridge.access import RANK
 from bridge.stores.database import Database
 from bridge.stores.records import save
@@ -169,8 +170,8 @@ class Provisioning:
         security_profile: int | msgspec.UnsetType | None = msgspec.UNSET,
         policy: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET,
     ) -> None:
-        """Change what is given. ``security_profile`` None: the setting, and never less than it proved last. Raises
-        ProvisioningError."""
+        """Change what is given. ``security_profile`` None: the setting, and never less than it proved last;
+        ``policy`` is a person's word on its ways, all of it. Raises ProvisioningError, PolicyError."""
         with self._records.writing() as connection:
             change: dict[str, Any] = {}
             if name is not msgspec.UNSET:
@@ -180,7 +181,7 @@ class Provisioning:
             if security_profile is not msgspec.UNSET:
                 change["security_profile"] = None if security_profile is None else _profile(security_profile)
             if policy is not msgspec.UNSET:
-                change["policy"] = policy
+                change["policy"] = None if policy is None else policies.checked(policy)
             _change_station(connection, station, change)
             note(connection, now, actor, "station.edit", station, _words(change))
 

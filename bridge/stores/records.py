@@ -7,7 +7,7 @@ edit (site, name, approval, key, connector type, rated power) is never touched b
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from bridge import access, policies
+from bridge import access
 from bridge.events import ConnectorStatus, EnergySource
 from bridge.evidence import Evidence
 from bridge.grades import grade
@@ -104,17 +104,6 @@ class Records(Database):
         if refused:
             raise RecordsRejected("; ".join(refused))
 
-    def set_offline(self, bridge: str, at: datetime) -> None:
-        """A bridge that (re)starts holds no sockets: its connected stations are so no longer."""
-        stations = tables.stations
-        change = (
-            sa.update(stations)
-            .where(stations.c.bridge == bridge, stations.c.is_connected)
-            .values(is_connected=False, disconnected_at=at)
-        )
-        with self.writing() as connection:
-            connection.execute(change)
-
     # ---- sessions
 
     def open_sessions(self, station: str | None = None) -> list[Session]:
@@ -165,16 +154,9 @@ class Records(Database):
         """Put a station (known yet or not) on a site. Raises RecordsRejected when there is no such site."""
         self._save(tables.stations, {"id": station, "site_id": site})
 
-    def name_station(self, station: str, name: str) -> None:
-        self._save(tables.stations, {"id": station, "name": name})
-
     def approve_station(self, station: str, is_approved: bool) -> None:
         """A person's word on a station: let in, or held."""
         self._save(tables.stations, {"id": station, "is_approved": is_approved})
-
-    def set_policy(self, station: str, policy: Mapping[str, Any]) -> None:
-        """A person's word on a station's ways, all of it; empty to go by its model again. Raises PolicyError."""
-        self._save(tables.stations, {"id": station, "policy": policies.checked(policy)})
 
     def policy(self, station: str) -> dict[str, Any]:
         """A person's word on a station's ways; what is known of its model is not in it."""

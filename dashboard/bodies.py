@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
@@ -23,6 +24,7 @@ _MAX_PARTS = 20
 FRAME = 1_000_000  # what a form may have around its file
 STILL_S = 30.0  # without a byte
 LONGEST_S = 3_600.0
+ASK_S = 20.0  # for the head of a request, and again for a body that is no file
 
 
 class BrokenBody(Exception):
@@ -118,17 +120,68 @@ def patience(request: Request) -> Iterator[None]:
     if link is None:  # a test's client, which has the body whole
         yield
         return
+    body = request.environ["wsgi.input"]
+    if isinstance(body, Body):
+        body.is_file = True
     before = link.gettimeout()
     link.settimeout(STILL_S)
-    timer = threading.Timer(LONGEST_S, _cut, (link,))
-    timer.daemon = True
-    timer.start()
+    deadline = Deadline(link, LONGEST_S)
     try:
         yield
     finally:
-        timer.cancel()
+        deadline.end()
         if link.fileno() >= 0:
             link.settimeout(before)
+
+
+class Deadline:
+    """The connection is cut when it is reached."""
+
+    def __init__(self, link: socket.socket, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, _cut, (link,))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def end(self) -> None:
+        self._timer.cancel()
+
+
+class Body:
+    """A request's body that has to come in time, whatever reads it. ``is_file``: its reader has its own patience."""
+
+    def __init__(self, body: IO[bytes], link: socket.socket) -> None:
+        self._body = body
+        self._link = link
+        self._by: float | None = None
+        self.is_file = False
+
+    def read(self, size: int = -1) -> bytes:
+        return self._timely(self._body.read, size)
+
+    def readline(self, size: int = -1) -> bytes:
+        return self._timely(self._body.readline, size)
+
+    def _timely(self, read: Callable[[int], bytes], size: int) -> bytes:
+        if self.is_file:
+            return read(size)
+        self._by = self._by or time.monotonic() + ASK_S
+        deadline = Deadline(self._link, max(0.0, self._by - time.monotonic()))
+        try:
+            return read(size)
+        finally:
+            deadline.end()
+
+
+def in_time(app: Callable[..., Any]) -> Callable[..., Any]:
+    """A WSGI application whose bodies have to come in time."""
+
+    def timely(environ: dict[str, Any], start_response: Any) -> Any:
+        link = environ.get("gunicorn.socket")
+        if link is not None:
+            environ["wsgi.input"] = Body(environ["wsgi.input"], link)
+        return app(environ, start_response)
+
+    return timely
 
 
 def hang_up(request: Request) -> None:

@@ -7,12 +7,12 @@ reason, the visitor hears one and the same refusal.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from prometheus_client import Counter
 
-from bridge.access import RANK, Admission, Entry, StationEntry, admit_with_certificate, entry_of, key_hmac
+from bridge.access import RANK, Admission, Directory, Entry, StationEntry, admit_with_certificate, entry_of, key_hmac
 from bridge.events import OURS
 from bridge.intake import Intake
 from bridge.ocpp.security import Brake, DoorBrake, admit_with_key
@@ -87,7 +87,7 @@ class Door:
             found = admit_with_key(directory, self._policy, self._pepper, visitor.station, visitor.key)
             found = _with_transport(found, visitor)
         else:
-            if visitor.station.casefold() not in {name.casefold() for name in certificate.names}:
+            if not _is_named(directory, visitor.station, certificate.names):
                 cause = f"its certificate names {', '.join(certificate.names)[:200] or 'nobody'}"
                 return self._refused(visitor, cause, "certificate")
             if certificate.fingerprint in directory.revoked:
@@ -137,6 +137,15 @@ class Door:
                 return False
             self._strangers.failed(address, now_s)
         return self._room.has_place(station, address)
+
+
+def _is_named(directory: Directory, station: str, names: Sequence[str]) -> bool:
+    """Case does not matter, but where two stations differ by nothing else."""
+    if station in names:
+        return True
+    folded = station.casefold()
+    is_one = directory.by_folded_id.get(folded, True) is not None
+    return is_one and folded in {name.casefold() for name in names}
 
 
 _EVENTS = {

@@ -24,7 +24,7 @@ from bridge.ocpp import answers, frames, masking
 from bridge.ocpp.commands import Calls
 from bridge.ocpp.frames import BROKEN, Call, Error, ErrorCode, Result, ResultError, Send, Unreadable
 from bridge.ocpp.mending import Wrong, mended, tree_of
-from bridge.ocpp.traits import TELLING
+from bridge.ocpp.traits import TELLING, Watch
 from bridge.ocpp.versions import Action, Context, Version
 from bridge.ocpp.waiting_room import MAX_FRAME_BYTES, Host
 from bridge.ocpp.ways import Ways
@@ -80,7 +80,7 @@ class Talk:
         self._max_frame_bytes = max_frame_bytes
         self._has_signer = has_signer
         self._ways = ways or Ways(intake, Quirks())
-        self._watch = self._ways.watches[station]
+        self._watch = Watch() if self.is_stranger else self._ways.watches[station]  # of strangers none is kept
         self._told = _NOTHING
         self._first_at: datetime | None = None
         self.learn()
@@ -191,6 +191,7 @@ class Talk:
             self._registration = _REGISTRATION.get(self._entry(), "Pending")
             if self.is_stranger and self._registration == "Accepted":
                 self.is_stranger = False
+                self._watch = self._ways.watches[self.station]
                 if self._host is not None:
                     self._host.is_let_in()
         elif self.is_held:
@@ -316,7 +317,7 @@ class Talk:
             code=frame.code[:64],
             detail=frame.description[:255],
         )
-        return Reply(self._keep(raw, "answer", self._intake.handle(event), received_at))
+        return Reply(self._keep(raw, "answer", self._decided(event), received_at))
 
     # what cannot be taken
 

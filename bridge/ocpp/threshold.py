@@ -58,6 +58,7 @@ class Threshold:
     ) -> None:
         self._settings = settings
         self._intake = intake
+        self._directory = intake.directory  # when it was last looked through
         self._ledger = ledger
         self._holder = holder
         self._proxies = Proxies(settings.trusted_proxies, settings.client_certificate_header)
@@ -98,7 +99,11 @@ class Threshold:
     def entry(self, link: Link) -> Entry:
         """What the directory says now about a station that is already in."""
         found = self._visitors.get(link)
-        return Entry.REFUSED if found is None else self._door.admission(found[0]).entry
+        if found is None:
+            return Entry.REFUSED
+        admission = self._door.admission(found[0])
+        # registered since in another case: it has to come again, under the name that it has now
+        return admission.entry if admission.station == found[1].station else Entry.REFUSED
 
     def note(self, link: Link) -> None:
         """What the records should know of a connection that has just begun."""
@@ -138,11 +143,16 @@ class Threshold:
             entry = entry_of(directory, station)
             if entry is not None and (entry.is_approved or entry.is_refused):
                 room.decided(station)
+        before, self._directory = self._directory, directory
+        is_newly_revoked = directory.revoked != before.revoked
         for station, link in list(self._holder.connections.items()):
-            entry = directory.stations.get(station)
-            if entry is not None and entry.is_refused:
+            is_same = entry_of(directory, station) == entry_of(before, station)
+            if is_same and not is_newly_revoked:
+                continue
+            found = self.entry(link)
+            if found is Entry.REFUSED:  # shut out, its key or certificate is no longer good, or more is wanted of it
                 link.close(1008, "shut out")
-            elif link.is_held and not link.was_asked_to_boot and self.entry(link) is Entry.ACCEPTED:
+            elif link.is_held and not link.was_asked_to_boot and found is Entry.ACCEPTED:
                 link.was_asked_to_boot = True
                 self._begin(self._ask_to_boot(link, station))
 
@@ -195,6 +205,7 @@ class Threshold:
         if not self._holder.is_open(link):
             return
         if is_alive and self._holder.connections.get(admission.station) is old:
+            self._ledger.room.contested(admission.station, self._door.offered_hmac(visitor))
             cause = "its name is held by a connection that is alive"
             contested = Admission(Entry.REFUSED, admission.station, cause, reason="contested")
             self._door.refuse(contested, visitor, _now_s())

@@ -110,12 +110,13 @@ def read_certificate(found: x509.Certificate) -> Certificate:
 
 
 def common_name(subject: str) -> str:
-    """The common name of a subject as proxies write it: ``CN=CP1,O=...``, ``/O=.../CN=CP1``, or the name alone."""
+    """The common name of a subject as proxies write it: ``CN=CP1,O=...``, ``/O=.../CN=CP1``, or the name alone. Empty
+    where there are several: another field may hold what looks like one (``O=a\\,CN=CP2``)."""
     parts = subject.split("/") if subject.startswith("/") else subject.split(",")
-    for part in parts:
-        key, equals, value = part.strip().partition("=")
-        if equals and key.strip().upper() == "CN":
-            return value.strip()
+    fields = [part.strip().partition("=") for part in parts]
+    names = [value.strip() for key, equals, value in fields if equals and key.strip().upper() == "CN"]
+    if names:
+        return names[0] if len(names) == 1 else ""
     return "" if "=" in subject else subject.strip()
 
 

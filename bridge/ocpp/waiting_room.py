@@ -78,6 +78,12 @@ class WaitingRoom:
         if station in self._held:
             self._put(self._held[station], last_seen_at=now, **{name: text[:_MAX_TEXT] for name, text in said.items()})
 
+    def contested(self, station: str, key_hmac: bytes | None) -> None:
+        """Another one has come by its name. With another key a person should know of it before approving the first."""
+        known = self._held.get(station)
+        if known is not None and known.offered_key_hmac != key_hmac:
+            self._put(known, other_keys=known.other_keys + 1)
+
     def left(self, station: str, now: datetime) -> None:
         if station in self._held:
             self._put(self._held[station], is_connected=False, last_seen_at=now)

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from bridge.events import Detail, DetailKind, DetailsReported
+from bridge.stores import details as details_module
 from bridge.stores.database import RecordsRejected
 from bridge.stores.details import Details
 from bridge.stores.records import Records
@@ -192,3 +193,21 @@ def test_a_place_that_cannot_be_teaches_nothing(records: Records, component: str
 def test_a_power_that_cannot_be_is_not_learned(records: Records, more: dict[str, Any]) -> None:
     Details(records).take([variable("EVSE@1", "Power", **({"unit": "W"} | more))])
     assert known(records) == {(1, 1): ("", None)}
+
+
+def test_a_station_that_tells_without_end_keeps_what_it_told_last_and_others_keep_theirs(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(details_module._MAX_ROWS, DetailKind.VARIABLE, 10)
+    details = Details(records)
+    details.take([report("A", 1, station="X"), report("A", 1, kind=DetailKind.PROFILE)])
+    details.take([report(f"K{number:02}", number, minutes=number) for number in range(25)])
+    assert list(values(details, "CP", DetailKind.VARIABLE)) == [f"K{number}" for number in range(15, 25)]
+    assert values(details, "CP", DetailKind.PROFILE) == {"A": 1}
+    assert values(details, "X") == {"A": 1}
+
+
+def test_a_body_without_end_is_not_kept(records: Records) -> None:
+    details = Details(records)
+    details.take([told({"value": "x" * 900_000}), told({"value": "x" * 2_500}, key="FINE")])
+    assert bodies(details, DetailKind.VARIABLE) == {"K": {"isCut": True}, "FINE": {"value": "x" * 2_500}}

@@ -1,6 +1,7 @@
 """What stations have, by kind and key: device model, configuration, profiles, reservations, progress, traits ...
 
-One row a thing, the newest word stands. The bridge writes (``DetailsProjection``), pages and REST read.
+One row a thing, the newest word stands. The bridge writes (``DetailsProjection``), pages and REST read. What one
+station may have is bounded, in rows and in what each holds: beyond that what was told the longest ago goes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
+import structlog
 
 from bridge.events import Detail, DetailKind, DetailsReported
 from bridge.stores.database import Database, RecordsRejected
@@ -19,8 +21,13 @@ from bridge.stores.learned import facts_of, learn
 from bridge.stores.records import upsert_newer
 from bridge.stores.tables import station_details
 
+_log = structlog.get_logger("details")
 _KEYS_A_QUERY = 250
 _MAX_KEY = 1_000  # a longer key is cut: an index cannot hold it, and no charger needs it
+_MAX_ROWS = {DetailKind.VARIABLE: 20_000, DetailKind.CUSTOMER: 20}  # of one station; big device models have 10,000
+_MAX_OTHER_ROWS = 2_000
+_MAX_BODY = {DetailKind.VARIABLE: 10_000, DetailKind.CUSTOMER: 3_000_000, DetailKind.LIST: 3_000_000}  # characters
+_MAX_OTHER_BODY = 300_000  # a charging profile of 1024 periods fits three times
 
 
 class DetailRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +125,8 @@ def _new_row(event: DetailsReported, detail: Detail) -> dict[str, Any]:
     body = detail.body
     if event.kind is DetailKind.CUSTOMER and not event.is_gone:
         body = part(body.get("text", ""), event.seq_no, event.more)
+    if len(repr(body)) > _MAX_BODY.get(event.kind, _MAX_OTHER_BODY):
+        body = {"isCut": True}  # the whole of it is in the frames
     return {
         "station": event.station,
         "kind": str(event.kind),
@@ -146,6 +155,18 @@ def _take(connection: sa.Connection, step: _Step) -> None:
     upsert_newer(connection, station_details, rows, "received_at")
     variables = [row for row in rows if row["kind"] == DetailKind.VARIABLE]
     learn(connection, [fact for row in variables for fact in facts_of(row["station"], row["body"])])
+    for station, kind in sorted({(row["station"], row["kind"]) for row in rows}):
+        _bound(connection, station, DetailKind(kind))
+
+
+def _bound(connection: sa.Connection, station: str, kind: DetailKind) -> None:
+    table, most = station_details.c, _MAX_ROWS.get(kind, _MAX_OTHER_ROWS)
+    here = (table.station == station) & (table.kind == str(kind))
+    if connection.execute(sa.select(sa.func.count()).where(here)).scalar_one() <= most:
+        return
+    newest = sa.select(table.key).where(here).order_by(table.received_at.desc(), table.key).limit(most)
+    connection.execute(sa.delete(station_details).where(here, table.key.not_in(newest.scalar_subquery())))
+    _log.warning("a station tells more than is kept: the oldest goes", station=station, kind=kind, kept=most)
 
 
 def _joined_to_known(connection: sa.Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

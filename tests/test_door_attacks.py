@@ -14,9 +14,10 @@ from websockets.exceptions import ConnectionClosed
 
 from bridge.access import Directory, Entry, StationEntry
 from bridge.intake import Intake
+from bridge.ocpp import threshold
 from bridge.ocpp.door import Door
 from bridge.ocpp.tls import Certificate, common_name
-from bridge.ocpp.visitor import Visitor
+from bridge.ocpp.visitor import Visitor, side_of
 from bridge.ocpp.waiting_room import WaitingRoom
 from bridge.settings import Unknown
 from bridge.stores.people import People
@@ -137,3 +138,34 @@ def test_a_certificate_opens_no_station_that_differs_from_its_own_by_case_only(t
 @pytest.mark.parametrize("subject", ["O=a\\,CN=CP2,CN=CP1", "CN=CP1,CN=CP2", "/O=a/CN=CP2/CN=CP1"])
 def test_a_subject_that_could_name_two_names_nobody(subject: str) -> None:
     assert common_name(subject) == ""
+
+
+def test_a_stranger_that_comes_again_and_again_may_say_no_more_for_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threshold, "MAX_FRAMES", 5)
+
+    async def scene(house: World) -> None:
+        for _ in range(2):
+            async with house.charger("NEW") as charger:
+                await charger.boot()
+                await charger.boot()
+        async with house.charger("NEW") as charger:
+            for _ in range(4):
+                await charger.link.send('[2,"1","Heartbeat",{}]')
+            assert await is_let_go(charger)
+        async with house.charger("NEWER") as charger:
+            assert (await charger.boot())["status"] == "Pending"
+
+    play(tmp_path, scene, unknown=Unknown.HOLD)
+
+
+def test_all_addresses_of_one_ipv6_network_count_as_one() -> None:
+    assert side_of("2001:db8::1") == side_of("2001:db8::ffff:1") != side_of("2001:db8:0:1::1")
+    assert side_of("192.0.2.1") != side_of("192.0.2.2")
+    room = WaitingRoom(10, 2, "")
+    for number in range(2):
+        assert room.has_place(f"NEW{number}", f"2001:db8::{number}")
+        room.enter(f"NEW{number}", f"2001:db8::{number}", "ocpp1.6", "none", None, NOW)
+    assert not room.has_place("NEW2", "2001:db8::2")
+    assert room.has_place("NEW2", "2001:db8:0:1::2")

@@ -16,7 +16,7 @@ from bridge.access import RANK, Admission, Directory, Entry, StationEntry, admit
 from bridge.events import OURS
 from bridge.intake import Intake
 from bridge.ocpp.security import Brake, DoorBrake, admit_with_key
-from bridge.ocpp.visitor import Visitor
+from bridge.ocpp.visitor import Visitor, side_of
 from bridge.ocpp.waiting_room import WaitingRoom
 from bridge.settings import Unknown
 
@@ -55,7 +55,7 @@ class Door:
     def admit(self, visitor: Visitor, now_s: float) -> Admission:
         """Decide, and count and tell of what is refused."""
         admission = self.admission(visitor)
-        station, address = admission.station, visitor.address
+        station, address = admission.station, side_of(visitor.address)
         if self._brake.is_on(address, station, now_s):
             _refused.labels("braked").inc()  # not logged: this is what floods are made of
             return Admission(Entry.REFUSED, station, "too many failures", reason="braked")

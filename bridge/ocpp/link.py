@@ -93,7 +93,6 @@ class Link(asyncio.BufferedProtocol):
         self.security = "none"
         self.is_held = False
         self.was_asked_to_boot = False
-        self.frames = 0
         self.on_heard: Callable[[], None] | None = None  # called once, with the next byte
         self.is_waiting = False
         self.is_replaced = False

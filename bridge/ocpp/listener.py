@@ -16,7 +16,7 @@ from prometheus_client import Counter as Metric
 
 from bridge.ocpp.link import Link
 from bridge.ocpp.tls import Tls, failure
-from bridge.ocpp.visitor import Proxies, is_loopback, plain_address
+from bridge.ocpp.visitor import Proxies, is_loopback, plain_address, side_of
 from bridge.settings import Ocpp
 
 _log = structlog.get_logger("ocpp")
@@ -86,11 +86,12 @@ class Listener:
         if len(self._open) >= self._settings.max_connections and not self._make_room():
             _turned_away.labels("all").inc()
             return False
-        if self._of_address[address] >= self._settings.max_connections_per_address and self._is_counted(address):
+        side = side_of(address)
+        if self._of_address[side] >= self._settings.max_connections_per_address and self._is_counted(address):
             _turned_away.labels("address").inc()
             return False
-        self._open[link] = address
-        self._of_address[address] += 1
+        self._open[link] = side
+        self._of_address[side] += 1
         return True
 
     def lost(self, link: Link) -> None:

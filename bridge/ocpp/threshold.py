@@ -22,7 +22,7 @@ from bridge.ocpp.door import Door
 from bridge.ocpp.ledger import Ledger
 from bridge.ocpp.link import Link
 from bridge.ocpp.listener import Listener
-from bridge.ocpp.security import station_of
+from bridge.ocpp.security import Brake, station_of
 from bridge.ocpp.visitor import Proxies, Visitor
 from bridge.ocpp.waiting_room import MAX_FRAMES
 from bridge.policies import Policy
@@ -31,6 +31,7 @@ from bridge.settings import Ocpp, Stations, Unknown
 _log = structlog.get_logger("ocpp")
 
 _MOST_CONTESTS = 200  # at once
+_FRAME_EVERY_S = 5.0  # a stranger's that has said all it may at once
 _MOST_NAMED = 5  # stations of one address that a failed TLS handshake is told of
 _UNAUTHORISED = "Unknown station, or wrong key.\n"
 
@@ -66,6 +67,7 @@ class Threshold:
         self._door = Door(settings.security_profile, policy, pepper, intake, ledger.room, self.tell)
         self.listener = Listener(settings, self._proxies, holder.make_link, self._tls_failed)
         self._visitors: dict[Link, tuple[Visitor, Admission]] = {}  # as whom and with what a link came
+        self._chatter = Brake(burst=MAX_FRAMES, refill_s=_FRAME_EVERY_S)  # of strangers, over all their connections
         self._contested: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -128,8 +130,11 @@ class Threshold:
 
     def is_too_much(self, link: Link) -> bool:
         """Has a stranger said more than it has to say? Its connection is then closed."""
-        link.frames += 1
-        if not link.is_held or link.frames <= MAX_FRAMES:
+        if not link.is_held:
+            return False
+        station, now_s = self.station_of(link), asyncio.get_running_loop().time()
+        if not self._chatter.is_on(station, now_s):
+            self._chatter.failed(station, now_s)
             return False
         link.close(1008, "this station waits for approval: too many messages")
         return True

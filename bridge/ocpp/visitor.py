@@ -94,6 +94,11 @@ def plain_address(text: str) -> str:
     return str(found)
 
 
+def side_of(address: str) -> str:
+    """Whom limits of one address count: of IPv6 the network of 64 bits, in which one host has every address."""
+    return str(ip_network((address, 64), strict=False)) if ":" in address else address
+
+
 def is_loopback(address: str) -> bool:
     try:
         return ip_address(address).is_loopback

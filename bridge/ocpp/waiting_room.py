@@ -12,9 +12,10 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from bridge.events import StationBooted
+from bridge.ocpp.visitor import side_of
 from bridge.stores.provisioning import Held
 
-MAX_FRAMES = 200  # of one connection: a stranger has a boot to say again and little else
+MAX_FRAMES = 200  # at once: a stranger has a boot to say again and little else
 MAX_FRAME_BYTES = 16_384
 _MAX_TEXT = 100
 
@@ -47,7 +48,7 @@ class WaitingRoom:
         """Could it come in, with somebody who has left making room for it?"""
         if station in self._held:
             return True
-        here = [held for held in self._held.values() if held.address == address]
+        here = self._here(address)
         if len(here) >= self._per_address and all(held.is_connected for held in here):
             return False
         return len(self._held) < self._limit or any(not held.is_connected for held in self._held.values())
@@ -110,11 +111,15 @@ class WaitingRoom:
         self._changed.add(held.station)
 
     def _make_room(self, address: str) -> None:
-        here = [held for held in self._held.values() if held.address == address]
+        here = self._here(address)
         if len(here) >= self._per_address:
             self._forget(here)
         if len(self._held) >= self._limit:
             self._forget(list(self._held.values()))
+
+    def _here(self, address: str) -> list[Held]:
+        side = side_of(address)
+        return [held for held in self._held.values() if side_of(held.address) == side]
 
     def _forget(self, among: list[Held]) -> None:
         away = [held for held in among if not held.is_connected]

@@ -41,6 +41,7 @@ from dashboard.api_parts import (
 from dashboard.api_schema import MAX_TIMEOUT_S
 from dashboard.services import services
 
+_MAX_DEPTH = 64  # as of a station's frames
 _TOKEN_FIELDS = frozenset({"idToken", "idTag", "parentIdTag", "groupIdToken", "token"})
 
 
@@ -127,9 +128,21 @@ def json_body() -> dict[str, Any]:
     if not request.is_json:
         raise Problem(415, "The body is no JSON", "Send a JSON object with 'Content-Type: application/json'.")
     try:
-        return msgspec.json.decode(data, type=dict[str, Any])
+        body = msgspec.json.decode(data, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise Problem(400, "The body is no JSON object", f"Send one JSON object: {error}"[:300]) from error
+    if _is_deep(body):
+        raise Problem(400, "The body is nested too deep", f"Send JSON of at most {_MAX_DEPTH} levels.")
+    return body
+
+
+def _is_deep(body: Any) -> bool:
+    """Without recursion: what walks through it later would break off at some depth of its own."""
+    level = [body]
+    for _ in range(_MAX_DEPTH):
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
+        level = [inner for inner in level if isinstance(inner, dict | list)]
+    return bool(level)
 
 
 # ---- what goes out

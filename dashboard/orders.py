@@ -51,7 +51,7 @@ def order(
     most_s = found.settings.ocpp.call_timeout_s
     answer = found.commands.request(station.id, action, payload, min(timeout_s or most_s, most_s))
     try:
-        audit("command_outcome", station.id, f"{action[:64]}: {outcome_words(answer)}"[:_MAX_DETAIL], actor)
+        audit("command_outcome", station.id, f"{_name(action)}: {outcome_words(answer)}"[:_MAX_DETAIL], actor)
     except RecordsUnavailable:  # it is done: whoever asked must hear it
         _log.error("a command's outcome is not audited", station=station.id, action=action, outcome=answer.outcome)
     return answer
@@ -83,7 +83,7 @@ def outcome_words(answer: Answer) -> str:
     status = answer.payload.get("status")
     said = f"{status}" if isinstance(status, str) else ""
     words = answer.detail if answer.outcome is not CommandOutcome.ANSWERED else said
-    return f"{answer.outcome} {words}".strip()
+    return " ".join(f"{answer.outcome} {words}".split())
 
 
 def _title(protocol: str, action: str) -> str:
@@ -92,4 +92,9 @@ def _title(protocol: str, action: str) -> str:
 
 def _words(action: str, payload: dict[str, Any]) -> str:
     shown = veiled(action, payload, with_addresses=True)
-    return f"{action[:64]} {msgspec.json.encode(shown).decode()}"[:_MAX_DETAIL]
+    return f"{_name(action)} {msgspec.json.encode(shown).decode()}"[:_MAX_DETAIL]
+
+
+def _name(action: str) -> str:
+    """An action as the audit has it: on one line, whatever was asked for."""
+    return "".join(character if character.isprintable() else "?" for character in action[:64])

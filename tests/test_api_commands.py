@@ -142,6 +142,22 @@ def test_a_command_without_a_body_has_an_empty_payload(caller: Caller, fleet: Fl
 # ---- what can go wrong
 
 
+@pytest.mark.parametrize("depth", [64, 500])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_a_payload_without_a_floor_is_a_problem_and_no_fault(
+    caller: Caller, depth: int, opening: str, closing: str
+) -> None:
+    data = '{"vendorId": "x", "data": ' + opening * depth + ("1" if closing == "}" else "") + closing * depth + "}"
+    answer = caller.send(NEW, "DataTransfer", data=data, content_type="application/json")
+    assert "nested too deep" in problem(answer, 400)["title"]
+
+
+def test_an_action_of_two_lines_is_one_line_in_the_audit(caller: Caller, world: World) -> None:
+    problem(caller.send(NEW, "Reset%0aann deleted it"), 422)
+    lines = [entry.detail for entry in world.people.audit(limit=2)]
+    assert all("Reset" in line and "\n" not in line for line in lines)
+
+
 def test_what_breaks_the_schema_is_422_and_says_where(caller: Caller, fleet: Fleet) -> None:
     heard = len(fleet.calls[OLD])
     wrong = problem(caller.send(OLD, "UnlockConnector", {"connectorId": "one"}), 422)

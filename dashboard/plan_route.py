@@ -13,6 +13,7 @@ from bridge.stores import plan
 from bridge.stores.database import RecordsRejected, RecordsUnavailable
 from bridge.stores.people import Role
 from bridge.stores.plan import CsvError
+from dashboard import bodies
 from dashboard.auth import audit, needs
 from dashboard.services import services
 
@@ -40,7 +41,8 @@ def _in() -> ResponseReturnValue:
     request.max_content_length = plan.MAX_BYTES
     found = services()
     try:
-        text = request.get_data().decode("utf-8-sig")
+        with bodies.patience(request):
+            text = request.get_data().decode("utf-8-sig")
         if request.args.get("preview"):
             return jsonify(is_done=False, counts=plan.check_csv(found.records, text))
         return jsonify(is_done=True, counts=plan.import_csv(found.records, text, current_user.name, found.now()))

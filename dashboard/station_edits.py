@@ -119,6 +119,10 @@ def _trait(station: str, given: Given) -> str:
 
 
 def _approve(station: str, given: Given) -> str:
+    row = services().records.station(station)
+    has_key = row is not None and row.has_key  # then it waits because it has shown that one
+    if not has_key and any(one.station == station and one.key_id for one in provisioning().inbox()):
+        raise _Bad("it waits with a key: decide about it on the page Stations, which shows that key")
     provisioning().approve(station, **_by())
     return "It is let in."
 

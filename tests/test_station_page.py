@@ -21,6 +21,7 @@ from bridge.compose import COMPOSED, composed_for
 from bridge.events import ConnectorStatus
 from bridge.policies import Policy
 from bridge.stores.people import Role
+from bridge.stores.provisioning import Held, Provisioning
 from bridge.stores.records import ConnectorRow
 from bridge.stores.telemetry import Bucket, FrameFilter, FrameRow, Occurrence
 from dashboard import message_parts, messages, ribbon, schema_forms, settings_parts
@@ -478,6 +479,19 @@ def test_a_registered_station_that_waits_is_approved_on_its_page(editable: tuple
     assert row.is_approved is True
     edit(app, Role.ADMIN, action="refuse")
     assert "Shut out" in page(client, station_path("HAR-03"))
+
+
+def test_no_key_is_pinned_that_the_person_has_not_seen(editable: tuple[World, Flask]) -> None:
+    world, app = editable
+    world.records.approve_station("HAR-03", False)
+    seen = {"first_seen_at": NOW, "last_seen_at": NOW}
+    waits = Held(station="HAR-03", offered_key_hmac=b"k" * 32, security="basic+tls", **seen)
+    Provisioning(world.records).take_held([waits])
+    _, shown = edit(app, Role.ADMIN, action="approve")
+    assert "on the page Stations" in shown
+    row = world.records.station("HAR-03")
+    assert row is not None
+    assert (row.has_key, row.is_approved) == (False, False)
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])

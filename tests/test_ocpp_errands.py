@@ -186,3 +186,18 @@ def test_a_description_is_forgotten_with_its_firmware() -> None:
     assert booted("") == NOW
     book.apply(told)
     assert booted("2.0") is None
+
+
+def test_a_station_that_boots_with_ever_new_firmware_fills_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errands, "_MOST_ASKED", 10)
+
+    async def run() -> None:
+        async with asyncio.timeout(60), world(tmp_path) as house:
+            desk = house.server._errands
+            assert all(desk.may_ask("CP", f"description of {number}") for number in range(100))
+            assert len(desk._asked) == 10
+            assert not desk.may_ask("CP", "description of 99")
+
+    asyncio.run(run())

@@ -24,6 +24,7 @@ _log = structlog.get_logger("ocpp")
 
 SETTLE_S = (10.0, 40.0)  # after a boot: a charger is busy with itself, and a whole site may boot at once
 _AGAIN_AFTER_S = 86_400.0  # what a station refused, or never answered, is not asked for again within a day
+_MOST_ASKED = 50_000
 _DESCRIBE_TIMEOUT_S = 60.0
 
 
@@ -99,7 +100,10 @@ class Errands:
         asked_s = self._asked.get((station, subject))
         if asked_s is not None and now_s - asked_s < _AGAIN_AFTER_S:
             return False
+        self._asked.pop((station, subject), None)
         self._asked[station, subject] = now_s
+        if len(self._asked) > _MOST_ASKED:  # a subject names a firmware, and that is whatever a station says
+            del self._asked[next(iter(self._asked))]
         return True
 
     def stop(self) -> None:

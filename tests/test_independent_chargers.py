@@ -65,7 +65,7 @@ def test_a_charger_of_others_lives_a_day(charger_program: Program, protocol: str
         async with independent(charger_program, house, "life", protocols=[protocol]) as charger:
             assert (await charger.until(event="open"))["protocol"] == protocol
             await charger.until(event="ready")
-            assert house.server.connections[STATION].security == "basic"
+            assert house.server.connections[STATION].security == "basic+local"
             await charger.end()
         await house.until(lambda: not house.server.holds(STATION), "the end of the connection")
         (session,) = house.sessions(STATION)

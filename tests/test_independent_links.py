@@ -89,7 +89,7 @@ def test_a_charger_of_others_comes_by_tls(charger_program: Program, protocol: st
         facts = {"url": house.url("/ocpp").replace("ws:", "wss:"), "ca": certificate.read_text()}
         async with independent(charger_program, house, "life", protocols=[protocol], **facts) as charger:
             await charger.until(event="ready")
-            assert house.server.connections[STATION].security == "basic"
+            assert house.server.connections[STATION].security == "basic+local"
             await charger.end()
         assert [session.energy_wh for session in house.sessions(STATION)] == [420]
 

@@ -22,6 +22,7 @@ def build(world: World, **more: Any) -> Flask:
 
 
 def token_of(client: FlaskClient) -> str:
+    """The CSRF token, as a browser reads it from its cookie."""
     client.get("/login")
     cookie = client.get_cookie(security.CSRF_COOKIE)
     assert cookie is not None
@@ -32,11 +33,12 @@ def logged_in(app: Flask, role: Role) -> FlaskClient:
     """One client a role: each login costs a password check, and many in a minute are told to wait."""
     clients: dict[Role, FlaskClient] = app.extensions.setdefault("test-clients", {})
     if role not in clients:
-        clients[role] = _log_in(app, role)
+        clients[role] = log_in(app, role)
     return clients[role]
 
 
-def _log_in(app: Flask, role: Role) -> FlaskClient:
+def log_in(app: Flask, role: Role) -> FlaskClient:
+    """A client of its own."""
     client = app.test_client()
     form = {"name": str(role), "password": PASSWORD, "csrf_token": token_of(client)}
     assert client.post("/login", data=form).status_code == 303

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import raw_world
 from cryptography.hazmat.primitives.serialization import Encoding
 from ocpp_world import PEPPER, World, world
 
@@ -18,6 +18,9 @@ from bridge.authority import Authority
 from bridge.events import SecurityEventNotified, utc_now
 
 KEY = b"0123456789abcdef"
+PROXIED = {"trusted_proxies": ("127.0.0.0/8",)}  # the tests' own address is the proxy
+PLAIN = {"X-Forwarded-For": "198.51.100.7", "X-Forwarded-Proto": "http"}
+SECURE = {"X-Forwarded-For": "198.51.100.7", "X-Forwarded-Proto": "https"}
 
 
 def play(path: Path, scene: Callable[[World], Awaitable[None]], **options: Any) -> None:
@@ -35,20 +38,11 @@ def keyed(*stations: str, key: bytes = KEY, **entry: Any) -> Directory:
 
 
 def basic(key: bytes = KEY, user: str = "CP") -> dict[str, str]:
-    return {"Authorization": "Basic " + base64.b64encode(user.encode() + b":" + key).decode()}
+    return raw_world.basic(user, key)
 
 
 def handshake(station: str, **headers: str) -> bytes:
-    fixed = {
-        "Host": "x",
-        "Upgrade": "websocket",
-        "Connection": "Upgrade",
-        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Protocol": "ocpp1.6",
-    }
-    lines = "".join(f"{name}: {value}\r\n" for name, value in (fixed | headers).items())
-    return f"GET /ocpp/{station} HTTP/1.1\r\n{lines}\r\n".encode()
+    return raw_world.handshake(f"/ocpp/{station}", **{"Sec-WebSocket-Protocol": "ocpp1.6"} | headers).encode()
 
 
 async def knock(house: World, station: str = "CP", context: ssl.SSLContext | None = None, **headers: str) -> int:

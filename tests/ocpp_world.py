@@ -7,23 +7,30 @@ import itertools
 import json
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from ocpp_samples import NOW
 from websockets.asyncio.client import ClientConnection, connect
 
 from bridge.access import Directory, Entry
 from bridge.billing.price import Tariff
 from bridge.book import Book
-from bridge.events import AnyEvent, FrameMended, decode, utc_now
+from bridge.events import (
+    AnyEvent,
+    FrameMended,
+    decode,
+    utc_now,
+)
 from bridge.intake import Frame, Intake, Outcome
 from bridge.journal import Journal
-from bridge.ocpp.commands import Calls
+from bridge.ocpp.commands import Calls, Waiting
 from bridge.ocpp.ledger import Ledger
-from bridge.ocpp.server import OcppServer
+from bridge.ocpp.server import VERSIONS, OcppServer
 from bridge.ocpp.station import Talk
 from bridge.ocpp.versions import Version
 from bridge.session import Session
@@ -202,3 +209,17 @@ def desk(path: Path, version: Version, tokens: Unknown = Unknown.ACCEPT, **optio
         yield Desk(intake, version, **options)
     finally:
         intake.journal.close()
+
+
+BY_PROTOCOL = {version.protocol: version for version in VERSIONS}
+
+
+def answer_to(there: Desk, action: str, payload: Any, answer: Any) -> tuple[AnyEvent, ...]:
+    """The station answers a call of ours; what became of it."""
+    ask(there, action, payload)
+    there.send(json.dumps([3, "w", answer]), NOW)
+    return there.events
+
+
+def ask(there: Desk, action: str, payload: Any) -> None:
+    there.calls._waiting = Waiting("w", action, payload, Future())  # type: ignore[arg-type]

@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import Envelope
 from alarm_world import NOW, connector, station, write
+from mail_world import Inbox, smtp_server
 from pydantic import SecretStr
 from records_world import name_station
 from servers import free_port
@@ -33,37 +29,6 @@ from dashboard.alerts.process import Evaluator
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
 HOSTILE = "CP\r\nBcc: all@example.org\r\n\r\n<b>click</b> https://evil.example \u202egnp {rule} ${HOME} \x07"
-
-
-class Inbox:
-    """What an SMTP server takes in. ``refuse`` answers every recipient with this line instead."""
-
-    def __init__(self) -> None:
-        self.mails: list[EmailMessage] = []
-        self.recipients: list[list[str]] = []
-        self.refuse = ""
-
-    async def handle_RCPT(self, server: Any, session: Any, envelope: Envelope, address: str, options: Any) -> str:
-        if self.refuse:
-            return self.refuse
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:
-        assert isinstance(envelope.content, bytes)
-        self.mails.append(message_from_bytes(envelope.content, EmailMessage, policy=policy.default))
-        self.recipients.append(list(envelope.rcpt_tos))
-        return "250 taken"
-
-
-@contextmanager
-def smtp_server(inbox: Inbox, port: int) -> Iterator[None]:
-    controller = Controller(inbox, hostname="127.0.0.1", port=port)
-    controller.start()
-    try:
-        yield
-    finally:
-        controller.stop(no_assert=True)
 
 
 class Hook:

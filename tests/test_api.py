@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import jsonschema_rs
 import pytest
+from api_world import DOCUMENT, held_against_the_document
 from flask import Flask
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
@@ -23,7 +22,6 @@ SESSION_FIELDS = {
     *("id", "station", "evse", "connector", "transaction_id", "token", "state", "started_at", "ended_at"),
     *("meter_start_wh", "meter_stop_wh", "energy_wh", "power_w", "soc_percent", "cost", "currency", "stop_reason"),
 }
-DOCUMENT = api_schema.document()
 PATHS = [op.path.replace("{id}", "x").replace("{action}", "x") for op in api_schema.OPERATIONS.values()]
 
 
@@ -68,24 +66,6 @@ class Caller:
 
     def ids(self, path: str, **query: object) -> list[Any]:
         return [item["id"] for item in self.get(path, **query)["items"]]
-
-
-def held_against_the_document(path: str, answer: TestResponse, method: str = "get") -> None:
-    found = [op for op in api_schema.OPERATIONS.values() if op.method == method and matches(op.path, path)]
-    operation = max(found, key=lambda op: len(op.path))
-    described = DOCUMENT["paths"][operation.path][method]["responses"][str(answer.status_code)]
-    if "$ref" in described:
-        described = DOCUMENT["components"]["responses"][described["$ref"].rsplit("/", 1)[1]]
-    schema = described["content"][answer.mimetype]["schema"]
-    whole = {"components": DOCUMENT["components"], **schema}
-    jsonschema_rs.validator_for(whole, validate_formats=True).validate(answer.json)
-
-
-def matches(template: str, path: str) -> bool:
-    """Only the id of a station may hold slashes."""
-    id = ".+" if template.startswith("/stations") else "[^/]+"
-    pattern = template.replace("{id}", id).replace("{action}", "[^/]+")
-    return re.fullmatch(pattern, path) is not None
 
 
 @pytest.fixture

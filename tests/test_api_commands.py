@@ -8,11 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from api_world import held_against_the_document
 from command_world import Fleet, fleet_world
 from flask import Flask
 from screens_world import NOW, World, seeded_world
 from servers import Mosquitto
-from test_api import held_against_the_document
 from werkzeug.test import TestResponse
 
 from bridge import command_bus, schemas

@@ -10,13 +10,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from api_world import held_against_the_document
+from callbacks import log_in
 from command_world import Fleet, fleet_world
+from files_world import form
 from flask import Flask
 from screens_world import NOW, World, seeded_world
 from servers import Mosquitto
-from test_api import held_against_the_document
-from test_app import logged_in
-from test_files_server import form
 from werkzeug.test import TestResponse
 
 from bridge.broker import BrokerClient
@@ -267,13 +267,13 @@ def test_a_form_that_cannot_be_an_image_is_refused(
 
 def test_a_person_with_a_role_reads_a_file_in_the_browser(app: Flask, fleet: Fleet, operator: Caller) -> None:
     number = operator.ask("post", f"/stations/{NEW}/logs", json={}).json["upload"]  # type: ignore[index]
-    person = logged_in(app, Role.OPERATOR)
+    person = log_in(app, Role.OPERATOR)
     assert person.get(f"/download/uploads/{number}").status_code == 404  # still to come
     app.test_client().put(location(fleet.calls[NEW][-1][1]), data=b"<script>", base_url=BASE)
     file = person.get(f"/download/uploads/{number}", buffered=True)
     assert (file.data, file.mimetype) == (b"<script>", "application/octet-stream")
     assert file.headers["Content-Disposition"].startswith("attachment")
-    assert logged_in(app, Role.VIEWER).get(f"/download/uploads/{number}").status_code == 403
+    assert log_in(app, Role.VIEWER).get(f"/download/uploads/{number}").status_code == 403
     assert app.test_client().get(f"/download/uploads/{number}").status_code == 401
     assert person.get("/download/uploads/x").status_code == 404
 

@@ -8,17 +8,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from callbacks import CALLBACKS, build, log_in, token_of
 from flask import Flask
 from flask.testing import FlaskClient
-from screens_world import HOSTILE, LIVE, NOW, PASSWORD, World, seeded_world
+from screens_world import HOSTILE, LIVE, NOW, World, seeded_world
 from werkzeug.routing import Rule
 
 from bridge.stores.people import Role
 from dashboard import security
-from dashboard.app import create_app
 from dashboard.places import assets_folder
-
-CALLBACKS = "/_dash-update-component"
 
 
 @pytest.fixture(scope="module")
@@ -31,26 +29,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(scope="module")
 def app(world: World) -> Flask:
     return build(world)
-
-
-def build(world: World, **more: object) -> Flask:
-    given = {"records": world.records, "people": world.people, "telemetry": world.telemetry, "with_broker": False}
-    return create_app(world.settings, now=lambda: NOW, **(given | more))
-
-
-def token_of(client: FlaskClient) -> str:
-    """The CSRF token, as a browser reads it from its cookie."""
-    client.get("/login")
-    cookie = client.get_cookie(security.CSRF_COOKIE)
-    assert cookie is not None
-    return cookie.decoded_value
-
-
-def logged_in(app: Flask, role: Role) -> FlaskClient:
-    client = app.test_client()
-    form = {"name": str(role), "password": PASSWORD, "csrf_token": token_of(client)}
-    assert client.post("/login", data=form).status_code == 303
-    return client
 
 
 def _paths(app: Flask) -> list[tuple[str, str, str]]:
@@ -120,7 +98,7 @@ def _outputs(output: str) -> object:
 
 
 def test_every_callback_is_refused_to_a_stranger(app: Flask) -> None:
-    bodies = _callbacks(app, logged_in(app, Role.ADMIN))
+    bodies = _callbacks(app, log_in(app, Role.ADMIN))
     assert len(bodies) >= 5
     for body in bodies:
         client = app.test_client()
@@ -130,7 +108,7 @@ def test_every_callback_is_refused_to_a_stranger(app: Flask) -> None:
 
 def test_every_callback_checks_the_role_itself(app: Flask) -> None:
     """With the gate taken away each callback still refuses a stranger; the guard inside is a lock of its own."""
-    bodies = _callbacks(app, logged_in(app, Role.ADMIN))
+    bodies = _callbacks(app, log_in(app, Role.ADMIN))
     gates = app.before_request_funcs[None]
     gate = next(function for function in gates if function.__module__ == "dashboard.security")
     gates.remove(gate)
@@ -144,10 +122,10 @@ def test_every_callback_checks_the_role_itself(app: Flask) -> None:
 
 
 def test_a_viewer_sees_and_does_not_act(app: Flask, world: World) -> None:
-    acting = [b for b in _callbacks(app, logged_in(app, Role.ADMIN)) if _acts(b)]
+    acting = [b for b in _callbacks(app, log_in(app, Role.ADMIN)) if _acts(b)]
     assert len(acting) == 6  # acknowledge, stop; check and send a command, edit a station, decide about one that waits
     for body in acting:
-        client = logged_in(app, Role.VIEWER)
+        client = log_in(app, Role.VIEWER)
         answer = client.post(CALLBACKS, json=body, headers={security.CSRF_HEADER: token_of(client)})
         assert answer.status_code == 403, body["output"]
 
@@ -160,7 +138,7 @@ def _acts(body: dict[str, object]) -> bool:
 def test_an_operator_acknowledges_and_it_is_audited(tmp_path: Path) -> None:
     world = seeded_world(tmp_path)
     app = build(world)
-    client = logged_in(app, Role.OPERATOR)
+    client = log_in(app, Role.OPERATOR)
     body = next(b for b in _callbacks(app, client) if "acknowledge" in str(b["inputs"]))
     body["changedPropIds"] = ['{"acknowledge":1}.n_clicks']
     answer = client.post(CALLBACKS, json=body, headers={security.CSRF_HEADER: token_of(client)})
@@ -175,7 +153,7 @@ def test_an_operator_acknowledges_and_it_is_audited(tmp_path: Path) -> None:
 
 
 def test_a_post_without_the_csrf_token_is_refused(app: Flask) -> None:
-    client = logged_in(app, Role.ADMIN)
+    client = log_in(app, Role.ADMIN)
     for path in (CALLBACKS, "/login", "/logout"):
         answer = client.post(path, json={})
         assert answer.status_code == 400, path
@@ -184,7 +162,7 @@ def test_a_post_without_the_csrf_token_is_refused(app: Flask) -> None:
 
 
 def test_answers_carry_the_policy_and_no_page_is_kept(app: Flask) -> None:
-    client = logged_in(app, Role.VIEWER)
+    client = log_in(app, Role.VIEWER)
     answer = client.get("/faults")
     policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
     scripts = policy["script-src"].split()
@@ -199,7 +177,7 @@ def test_answers_carry_the_policy_and_no_page_is_kept(app: Flask) -> None:
 
 @pytest.mark.parametrize("path", ["/_dash-layout", "/_dash-dependencies", "/wall", "/nowhere"])
 def test_nothing_for_a_logged_in_person_is_kept_by_a_browser(app: Flask, path: str) -> None:
-    assert logged_in(app, Role.VIEWER).get(path).headers["Cache-Control"] == "no-store"
+    assert log_in(app, Role.VIEWER).get(path).headers["Cache-Control"] == "no-store"
 
 
 def test_a_refusal_is_not_kept_and_a_style_is(app: Flask) -> None:
@@ -213,7 +191,7 @@ def test_every_inline_script_of_the_page_is_in_the_policy(app: Flask) -> None:
     import base64
     import hashlib
 
-    answer = logged_in(app, Role.VIEWER).get("/faults")
+    answer = log_in(app, Role.VIEWER).get("/faults")
     page = answer.get_data(as_text=True)
     inline = [
         s for a, s in re.findall(r"<script([^>]*)>(.*?)</script>", page, re.S) if "src=" not in a and "json" not in a
@@ -225,7 +203,7 @@ def test_every_inline_script_of_the_page_is_in_the_policy(app: Flask) -> None:
 
 
 def test_nothing_on_a_page_comes_from_another_host(app: Flask) -> None:
-    client = logged_in(app, Role.VIEWER)
+    client = log_in(app, Role.VIEWER)
     for path in ("/faults", "/login"):
         assert not re.findall(r'(?:src|href)="(?:https?:)?//', client.get(path).get_data(as_text=True))
 
@@ -273,7 +251,7 @@ def test_a_page_says_so_while_the_records_are_away(app: Flask, world: World, mon
     def away(*_: object) -> None:
         raise RecordsUnavailable("gone")
 
-    client = logged_in(app, Role.VIEWER)
+    client = log_in(app, Role.VIEWER)
     monkeypatch.setattr(type(world.records), "sessions", away)
     body = next(b for b in _callbacks(app, client) if "_pages_content" in str(b["output"]))
     body["inputs"] = [
@@ -287,7 +265,7 @@ def test_a_page_says_so_while_the_records_are_away(app: Flask, world: World, mon
 
 def test_a_charger_cannot_write_markup_into_a_page(app: Flask) -> None:
     """Dash sends layouts as JSON and draws strings as text; nowhere is charger text handed over as HTML."""
-    client = logged_in(app, Role.VIEWER)
+    client = log_in(app, Role.VIEWER)
     body = next(b for b in _callbacks(app, client) if "_pages_content" in str(b["output"]))
     answer = client.post(CALLBACKS, json=body, headers={security.CSRF_HEADER: token_of(client)})
     assert HOSTILE[:20] in str(answer.json)

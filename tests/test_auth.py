@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from callbacks import CALLBACKS, build, log_in, token_of
 from click.testing import CliRunner, Result
 from flask import Flask
 from flask.testing import FlaskClient
 from screens_world import LIVE, NOW, PASSWORD, World, empty_world, seeded_world
-from test_app import CALLBACKS, build, logged_in, token_of
 from werkzeug.test import TestResponse
 
 from bridge.command_bus import Answer, CommandOutcome
@@ -144,8 +144,8 @@ def test_an_address_is_held_back_whatever_names_it_tries(app: Flask) -> None:
 
 
 def test_raising_the_epoch_ends_every_login(app: Flask, world: World) -> None:
-    clients = [logged_in(app, Role.OPERATOR) for _ in range(2)]
-    other = logged_in(app, Role.VIEWER)
+    clients = [log_in(app, Role.OPERATOR) for _ in range(2)]
+    other = log_in(app, Role.VIEWER)
     user = world.people.user_by_name("operator")
     assert user is not None
     world.people.end_logins(user.id)
@@ -154,7 +154,7 @@ def test_raising_the_epoch_ends_every_login(app: Flask, world: World) -> None:
 
 
 def test_a_disabled_person_is_out_at_once(app: Flask, world: World) -> None:
-    client = logged_in(app, Role.OPERATOR)
+    client = log_in(app, Role.OPERATOR)
     user = world.people.user_by_name("operator")
     assert user is not None
     world.people.set_active(user.id, False)
@@ -164,7 +164,7 @@ def test_a_disabled_person_is_out_at_once(app: Flask, world: World) -> None:
 
 def test_a_login_ends_after_its_hours_however_busy_it_is(world: World) -> None:
     clock = Clock()
-    client = logged_in(_with_clock(world, clock), Role.VIEWER)
+    client = log_in(_with_clock(world, clock), Role.VIEWER)
     for _ in range(11):
         clock.now += timedelta(hours=1)
         assert is_in(client)
@@ -184,7 +184,7 @@ def _with_clock(world: World, clock: Clock) -> Flask:
 
 
 def test_a_stolen_cookie_does_not_work_elsewhere(app: Flask) -> None:
-    client = logged_in(app, Role.ADMIN)
+    client = log_in(app, Role.ADMIN)
     assert client.get("/_dash-layout", headers={"User-Agent": "another browser"}).status_code == 401
 
 
@@ -200,14 +200,14 @@ def test_what_was_fixed_before_the_login_is_gone_after_it(app: Flask) -> None:
 
 
 def test_leaving_ends_the_login_and_is_noted(app: Flask, world: World) -> None:
-    client = logged_in(app, Role.VIEWER)
+    client = log_in(app, Role.VIEWER)
     assert client.post("/logout", headers={security.CSRF_HEADER: token_of(client)}).status_code == 303
     assert not is_in(client)
     assert actions(world) == [("viewer", "login", ""), ("viewer", "logout", "")]
 
 
 def test_a_get_does_not_log_anybody_out(app: Flask) -> None:
-    client = logged_in(app, Role.VIEWER)
+    client = log_in(app, Role.VIEWER)
     client.get("/logout")
     assert is_in(client)
 
@@ -275,7 +275,7 @@ class FakeCommands:
 def _stop(world: World, answer: Answer, is_connected: bool = True) -> tuple[FakeCommands, str]:
     commands = FakeCommands(answer, is_connected)
     app = build(world, commands=commands)
-    client = logged_in(app, Role.OPERATOR)
+    client = log_in(app, Role.OPERATOR)
     body = {
         "output": "stop-answer.children",
         "outputs": {"id": "stop-answer", "property": "children"},

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from road_world import wait_for
 from servers import Mosquitto
-from test_projections import wait_for
 
 from bridge import broker as brokers
 from bridge.broker import BrokerClient

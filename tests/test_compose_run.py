@@ -20,7 +20,7 @@ import compose_world
 import pytest
 import servers
 from compose_world import OURS, SERVICES, wait_for
-from test_alerts_delivery import Inbox, smtp_server
+from mail_world import Inbox, smtp_server
 from websockets.sync.client import connect
 
 CHARGEWATCH = [str(Path(sys.executable).with_name("chargewatch"))]

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from test_compose_commands import SAID
-from test_demo_stations import T0, Centre, charging, connected
+from composed_samples import SAID
+from demo_world import T0, Centre, charging, connected
 
 from bridge import schemas
 from bridge.compose import COMPOSED, compose

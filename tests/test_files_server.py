@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from files_world import form
 from servers import free_port
 from werkzeug.serving import make_server
 
@@ -131,14 +132,6 @@ def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 
 def head(token: str, length: str) -> bytes:
     return f"PUT /files/upload/{token} HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n".encode()
-
-
-def form(*parts: tuple[str, str | None, bytes], boundary: str = "cut") -> tuple[bytes, dict[str, str]]:
-    body = b""
-    for name, filename, data in parts:
-        said = f'form-data; name="{name}"' + (f'; filename="{filename}"' if filename is not None else "")
-        body += f"--{boundary}\r\nContent-Disposition: {said}\r\n\r\n".encode() + data + b"\r\n"
-    return body + f"--{boundary}--\r\n".encode(), {"Content-Type": f"multipart/form-data; boundary={boundary}"}
 
 
 # ---- as chargers send

@@ -9,8 +9,8 @@ from random import Random
 from typing import Any
 
 import pytest
+from calls_world import Wire, settle
 from ocpp_world import world
-from test_ocpp_commands import Wire, settle
 
 from bridge import events
 from bridge.command_bus import CommandOutcome

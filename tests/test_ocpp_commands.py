@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from calls_world import Wire, settle
 
 from bridge.command_bus import CommandOutcome
-from bridge.ocpp.commands import CallOutcome, Calls
-
-
-class Wire:
-    """Remembers what was sent."""
-
-    def __init__(self, protocol: str = "ocpp1.6") -> None:
-        self.frames: list[list[Any]] = []
-        self.calls = Calls(protocol, lambda action, frame: self.frames.append(json.loads(frame)))
-
-    def answer(self, number: int, payload: dict[str, Any]) -> bool:
-        waiting = self.calls.match(self.frames[number][1])
-        if waiting is None:
-            return False
-        waiting.answer.set_result(CallOutcome(CommandOutcome.ANSWERED, payload))
-        return True
 
 
 def play(scene: Callable[[Wire], Awaitable[None]]) -> None:
@@ -33,11 +17,6 @@ def play(scene: Callable[[Wire], Awaitable[None]]) -> None:
         await scene(Wire())
 
     asyncio.run(run())
-
-
-async def settle() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 def test_an_answer_goes_to_its_call() -> None:

@@ -7,13 +7,12 @@ import asyncio
 import json
 import math
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ocpp_samples import FROM, NOW, TO, Asked, Said
-from ocpp_world import Desk, desk, world
+from ocpp_world import BY_PROTOCOL, Desk, answer_to, ask, desk, world
 
 from bridge import schemas
 from bridge.events import (
@@ -26,13 +25,10 @@ from bridge.events import (
     FrameRefused,
     StreamReported,
 )
-from bridge.ocpp.commands import Waiting
-from bridge.ocpp.server import VERSIONS
 from bridge.projections import DetailsProjection
 from bridge.stores.details import Details
 from bridge.stores.records import Records
 
-BY_PROTOCOL = {version.protocol: version for version in VERSIONS}
 SENDS = {"NotifyPeriodicEventStream"}
 SAID = [(protocol, action, said) for protocol, table in FROM.items() for action, said in table.items()]
 ASKED = [(protocol, action, asked) for protocol, table in TO.items() for action, asked in table.items()]
@@ -48,17 +44,6 @@ def became(events: tuple[AnyEvent, ...]) -> tuple[str, ...]:
         ("-" if event.is_gone else "") + str(event.kind) if isinstance(event, DetailsReported) else type(event).__name__
         for event in events
     )
-
-
-def answer_to(there: Desk, action: str, payload: Any, answer: Any) -> tuple[AnyEvent, ...]:
-    """The station answers a call of ours; what became of it."""
-    ask(there, action, payload)
-    there.send(json.dumps([3, "w", answer]), NOW)
-    return there.events
-
-
-def ask(there: Desk, action: str, payload: Any) -> None:
-    there.calls._waiting = Waiting("w", action, payload, Future())  # type: ignore[arg-type]
 
 
 @pytest.fixture

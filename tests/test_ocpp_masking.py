@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ocpp_samples import AT, FROM, TO
-from ocpp_world import desk
-from test_ocpp_every_message import BY_PROTOCOL, answer_to
+from ocpp_world import BY_PROTOCOL, answer_to, desk
 
 from bridge import secrecy
 from bridge.events import utc_now

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from road_world import NOW, Road, wait_for
 from servers import Mosquitto, free_port
 from servers import mosquitto as start_mosquitto
-from test_projections import NOW, Road, wait_for
 
 from bridge.broker import BrokerClient
 from bridge.command_bus import Answer, CommandClient, CommandOutcome, Request

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fuzz_world import hostile
 from ocpp_world import PEPPER, Charger, World, desk
 from quirks_world import (
     BOOT_16,
@@ -28,8 +29,7 @@ from quirks_world import (
     traits,
     with_policy,
 )
-from test_ocpp_fuzz import hostile
-from test_ocpp_server import Deaf, basic, handshake
+from raw_world import Deaf, basic, handshake
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol

@@ -117,9 +117,9 @@ class Calls:
         if not self.is_open:
             return CallOutcome(CommandOutcome.OFFLINE, detail="the station has not booted yet; nothing was sent")
         if not answer.cancelled():
-            detail = f"not sent: the station was busy with earlier calls for {timeout_s:g} s"
+            detail = f"not sent: the station was busy with earlier calls for {round(timeout_s, 2):g} s"
             return CallOutcome(CommandOutcome.TIMEOUT, detail=detail)
-        return CallOutcome(CommandOutcome.TIMEOUT, detail=f"no answer within {timeout_s:g} s")
+        return CallOutcome(CommandOutcome.TIMEOUT, detail=f"no answer within {round(timeout_s, 2):g} s")
 
     async def _call_now(self, waiting: Waiting) -> CallOutcome:
         if self._is_closed:

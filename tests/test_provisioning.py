@@ -199,6 +199,19 @@ def test_a_key_that_was_not_taken_or_never_seen_opens_no_more(records: Records, 
     assert opens(records, "CP", KEY) is Entry.ACCEPTED
 
 
+def test_a_second_new_key_waits_for_the_first_to_be_seen(records: Records, house: Provisioning) -> None:
+    """The answer to the first may be lost on its way: the station then has it, and comes with nothing else."""
+    People(records, PEPPER).set_station_key("CP", KEY.decode())
+    first, second = key_hmac(PEPPER, b"fedcba9876543210"), key_hmac(PEPPER, b"0000000000000000")
+    house.offer_key("CP", first, "ann", NOW)
+    with pytest.raises(ProvisioningError, match="has not come with it yet"):
+        house.offer_key("CP", second, "ann", NOW + timedelta(minutes=1))
+    assert opens(records, "CP", b"fedcba9876543210") is Entry.ACCEPTED
+    house.promote_key("CP", first, NOW + timedelta(minutes=2))
+    house.offer_key("CP", second, "ann", NOW + timedelta(minutes=3))
+    assert opens(records, "CP", b"0000000000000000") is Entry.ACCEPTED
+
+
 # the plan as a file
 
 

@@ -33,7 +33,7 @@ async def rotate(
     try:
         await ledger.offer_key(station, offered, "bridge")  # who asked stands in the audit of the command
     except ProvisioningError as error:
-        return Answer(id=request.id, outcome=CommandOutcome.INVALID, detail=f"{error}: register it first")
+        return Answer(id=request.id, outcome=CommandOutcome.INVALID, detail=f"no key was sent: {error}")
     except RecordsUnavailable as error:
         return Answer(id=request.id, outcome=CommandOutcome.INVALID, detail=f"no key was sent: {error}")
     intake.directory = _with_offered_key(intake.directory, station, offered)

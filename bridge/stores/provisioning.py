@@ -206,8 +206,16 @@ class Provisioning:
 
     def offer_key(self, station: str, next_key_hmac: bytes, actor: str, now: datetime) -> None:
         """Before a new key is sent: it opens beside the old one, so that a lost answer locks nobody out. Raises
-        ProvisioningError when the station is not registered."""
+        ProvisioningError when the station is not registered, or may have taken another new key that it has not shown
+        yet: that one must not be forgotten."""
+        waits = sa.select(stations.c.next_key_at).where(stations.c.id == station, stations.c.next_key_hmac.is_not(None))
         with self._records.writing() as connection:
+            sent_at = connection.execute(waits).scalar()
+            if sent_at is not None and sent_at > now - KEY_GRACE:
+                raise ProvisioningError(
+                    f"{station} was sent a new key on {sent_at:%Y-%m-%d %H:%M} UTC and has not come with it yet:"
+                    " reset it, so that it connects anew, or register it again with a key of your own"
+                )
             _change_station(connection, station, {"next_key_hmac": next_key_hmac, "next_key_at": now})
             note(connection, now, actor, "station.key.offer", station)
 
@@ -284,7 +292,7 @@ def _change_station(connection: Connection, station: str, change: dict[str, Any]
     if not change:
         raise ProvisioningError("there is nothing to change")
     if connection.execute(sa.update(stations).where(stations.c.id == station).values(change)).rowcount == 0:
-        raise ProvisioningError(f"there is no station {station}")
+        raise ProvisioningError(f"there is no station {station}: register it first")
 
 
 def _known_site(connection: Connection, site: str) -> str:

@@ -18,6 +18,7 @@ from bridge.authority import Authority
 from bridge.events import SecurityEventNotified, utc_now
 
 KEY = b"0123456789abcdef"
+MAY_DISPLACE = Directory(stations={"CP": StationEntry(id="CP", policy={"second_connection": "displace"})})
 PROXIED = {"trusted_proxies": ("127.0.0.0/8",)}  # the tests' own address is the proxy
 PLAIN = {"X-Forwarded-For": "198.51.100.7", "X-Forwarded-Proto": "http"}
 SECURE = {"X-Forwarded-For": "198.51.100.7", "X-Forwarded-Proto": "https"}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from calls_world import Wire, settle
+from door_world import MAY_DISPLACE
 from ocpp_world import world
 
 from bridge import events
@@ -138,7 +139,7 @@ def test_an_answer_in_the_moment_of_the_timeout_is_believed() -> None:
 
 def test_a_reconnect_ends_the_old_calls_and_takes_none_of_their_answers(tmp_path: Path) -> None:
     async def scene() -> None:
-        async with world(tmp_path) as built, built.charger("CP") as old, asyncio.timeout(30):
+        async with world(tmp_path, MAY_DISPLACE) as built, built.charger("CP") as old, asyncio.timeout(30):
             await old.boot()
             calls = [
                 asyncio.create_task(built.server.call("CP", "DataTransfer", question(number), 20.0))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from door_world import play
+from door_world import MAY_DISPLACE, play
 from ocpp_world import PEPPER, Charger, World
 from raw_world import basic, handshake, raw_get
 from websockets.asyncio.client import connect
@@ -197,9 +197,6 @@ def test_a_station_that_leaves_is_offline(tmp_path: Path) -> None:
         assert reasons == ["closed 1000"]
 
     play(tmp_path, scene)
-
-
-MAY_DISPLACE = Directory(stations={"CP": StationEntry(id="CP", policy={"second_connection": "displace"})})
 
 
 def test_what_another_bridge_knew_is_fetched_before_the_first_frame(tmp_path: Path) -> None:

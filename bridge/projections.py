@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -148,6 +149,18 @@ class Runner:
         return after >= self._projection.head
 
 
+@contextmanager
+def _into_records(projection: str) -> Iterator[None]:
+    """The cursor waits while the records are away; what they will never take is said, counted and passed."""
+    try:
+        yield
+    except RecordsUnavailable as error:
+        raise Unavailable(str(error)) from error
+    except RecordsRejected as error:
+        _refused.labels(projection).inc()
+        _log.error("the records will never take this", projection=projection, error=str(error))
+
+
 class RecordsProjection:
     """The newest snapshots into SQL. Compacted by the state table: hours of outage are one row per session."""
 
@@ -171,17 +184,12 @@ class RecordsProjection:
         if not rows:
             return max(cursor, head)
         snapshots = [decode_snapshot(row.body) for _, row in rows]
-        try:
+        with _into_records(self.name):
             self._records.upsert(
                 [s for s in snapshots if isinstance(s, Station)],
                 [s for s in snapshots if isinstance(s, Connector)],
                 [s for s in snapshots if isinstance(s, Session)],
             )
-        except RecordsUnavailable as error:
-            raise Unavailable(str(error)) from error
-        except RecordsRejected as error:
-            _refused.labels(self.name).inc()
-            _log.error("the records will never take this", error=str(error))
         return rows[-1][0]
 
 
@@ -212,14 +220,9 @@ class DetailsProjection:
             for event in events.decode(entry.events)
             if isinstance(event, DetailsReported)
         ]
-        try:
-            if told:
+        if told:
+            with _into_records(self.name):
                 self._details.take(told)
-        except RecordsUnavailable as error:
-            raise Unavailable(str(error)) from error
-        except RecordsRejected as error:
-            _refused.labels(self.name).inc()
-            _log.error("the records will never take these details", error=str(error))
         return entries[-1][0] if entries else cursor
 
 

@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import raw_world
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.hashes import SHA256, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from ocpp_world import PEPPER, World, world
 
 from bridge.access import Directory, StationEntry, key_hmac
@@ -107,3 +111,11 @@ class Papers:
             paths[1].write_bytes(key)
             context.load_cert_chain(*paths)
         return context
+
+
+def request_for(name: str, key: Any = None, digest: HashAlgorithm | None = None) -> str:
+    key = key or ec.generate_private_key(ec.SECP256R1())
+    names = [x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else []
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(names))
+    signed = builder.sign(key, None if isinstance(key, ed25519.Ed25519PrivateKey) else digest or SHA256())
+    return signed.public_bytes(Encoding.PEM).decode()

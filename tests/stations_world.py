@@ -8,10 +8,13 @@ from typing import Any
 import msgspec
 from screens_world import HOSTILE, NOW, World
 
+from bridge.command_bus import Answer, CommandOutcome
 from bridge.events import ConnectorStatus, Detail, DetailKind, DetailsReported
 from bridge.snapshots import Connector, Station
 from bridge.stores.details import Details
+from bridge.stores.plan import COLUMNS
 from bridge.stores.provisioning import Held, Provisioning
+from bridge.stores.records import ConnectorRow
 from bridge.stores.telemetry import FrameRow, Occurrence
 
 ODD = "a/b c+d*e#%41?ü"  # an id that has to be quoted
@@ -155,3 +158,33 @@ def _knock(world: World) -> None:
             ),
         ]
     )
+
+
+class FakeCommands:
+    """Answers every command and remembers it."""
+
+    is_connected = True
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, dict[str, Any]]] = []
+        self.answer = Answer(id="1", outcome=CommandOutcome.ANSWERED, payload={"status": "Accepted"})
+
+    def request(self, station: str, action: str, payload: dict[str, Any], timeout_s: float = 30.0) -> Answer:
+        self.asked.append((station, action, payload))
+        return self.answer
+
+
+def outlet(status: ConnectorStatus | None = None, hours: float = 100, evse: int = 1) -> ConnectorRow:
+    at = NOW - timedelta(hours=hours)
+    return ConnectorRow(
+        station="X", evse=evse, connector=1, status=status, error_code="NoError", info="", vendor_error_code="",
+        status_at=at, status_received_at=at, kind="", rated_power_w=None, session_id=None, revision=1,
+    )  # fmt: skip
+
+
+def line(**cells: str) -> str:
+    return ",".join(cells.get(name, "") for name in COLUMNS)
+
+
+def plan(*lines: str) -> str:
+    return "\r\n".join([",".join(COLUMNS), *lines, ""])

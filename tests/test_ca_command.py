@@ -15,10 +15,9 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.hashes import SHA256, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from door_world import basic, keyed, play
+from door_world import basic, keyed, play, request_for
 from ocpp_world import World
 
 from bridge.authority import MAX_CSR, Authority, AuthorityError, read_csr
@@ -45,14 +44,6 @@ def told(*words: str, stdin: str | None = None) -> Any:
     result = typed(*words, "--json", stdin=stdin)
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
-
-
-def request_for(name: str, key: Any = None, digest: HashAlgorithm | None = None) -> str:
-    key = key or ec.generate_private_key(ec.SECP256R1())
-    names = [x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else []
-    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(names))
-    signed = builder.sign(key, None if isinstance(key, ed25519.Ed25519PrivateKey) else digest or SHA256())
-    return signed.public_bytes(Encoding.PEM).decode()
 
 
 def read(path: str | Path) -> x509.Certificate:

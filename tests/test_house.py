@@ -171,6 +171,12 @@ def dotted(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def test_what_tests_share_stands_in_a_module_of_its_own() -> None:
+    """Not in another test, which would be collected, and run its fixtures, twice."""
+    borrowed = [str(i) for path in sorted((ROOT / "tests").glob("*.py")) for i in imports_of(path)]
+    assert [line for line in borrowed if re.search(r" imports test_", line)] == []
+
+
 # ---- size and words
 
 

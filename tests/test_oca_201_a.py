@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from door_world import KEY, Papers, basic, keyed
+from door_world import KEY, Papers, basic, keyed, request_for
 from oca_world import Played, Station201, cases
 from ocpp_world import PEPPER
-from test_ca_command import request_for
 
 from bridge.authority import Authority
 from bridge.command_bus import CommandOutcome

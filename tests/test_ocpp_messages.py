@@ -4,13 +4,14 @@ message of every version is in ``test_ocpp_every_message.py``."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ocpp_samples import FROM
 from ocpp_world import Desk, desk
+from quirks_world import BOOT_16, NOW, STATUS, at, register, transaction_event
 
 from bridge.access import Directory, Entry, TokenEntry
 from bridge.events import (
@@ -24,15 +25,7 @@ from bridge.ocpp import v16, v201
 from bridge.session import SessionState
 from bridge.settings import Unknown
 
-NOW = datetime.now(UTC).replace(microsecond=0)
-BOOT_16 = {"chargePointVendor": "Acme", "chargePointModel": "Box"}
-BOOT_201 = {"reason": "PowerUp", "chargingStation": {"model": "Box", "vendorName": "Acme"}}
-STATUS = {"connectorId": 1, "errorCode": "NoError", "status": "Available"}
 METER = {"connectorId": 1, "meterValue": [{"timestamp": "2026-05-04T12:00:00Z", "sampledValue": [{"value": "1"}]}]}
-
-
-def at(seconds: float) -> str:
-    return (NOW + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
 
 
 @pytest.fixture
@@ -51,16 +44,6 @@ def start(there: Desk, connector: int = 1, meter: int = 1000, seconds: float = -
     payload = {"connectorId": connector, "idTag": tag, "meterStart": meter, "timestamp": at(seconds)}
     transaction: int = there.say("StartTransaction", payload)["transactionId"]
     return transaction
-
-
-def transaction_event(kind: str, seq: int, seconds: float, **more: Any) -> dict[str, Any]:
-    info = {"transactionId": "T1"} | more.pop("info", {})
-    fixed = {"eventType": kind, "timestamp": at(seconds), "triggerReason": "CablePluggedIn", "seqNo": seq}
-    return fixed | {"transactionInfo": info} | more
-
-
-def register(value: float, seconds: float, context: str = "Sample.Periodic") -> list[dict[str, Any]]:
-    return [{"timestamp": at(seconds), "sampledValue": [{"value": value, "context": context}]}]
 
 
 @pytest.mark.parametrize(

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any, NamedTuple
 
 import axe
-import msgspec
-import paho.mqtt.client as paho
+import browser_world as shared
 import pytest
 import servers
-from conftest import NOT_RUN
-from flask import Flask
-from paho.mqtt.enums import CallbackAPIVersion
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
-from screens_world import DELIVERED_WH, ENDED, EVIL, LIVE, NOW, ORPHAN, PASSWORD, SILENT, STARTED, World, seeded_world
-from werkzeug.serving import make_server
+from browser_world import CLOCK, NOT_OURS, Screen, Watched, served, show
+from playwright.sync_api import expect
+from screens_world import DELIVERED_WH, ENDED, EVIL, LIVE, NOW, ORPHAN, SILENT, STARTED, seeded_world
 
 from bridge.live import (
     AlarmView,
@@ -32,19 +23,7 @@ from bridge.live import (
     connector_topic,
     station_topic,
 )
-from bridge.settings import Mqtt
-from dashboard.live import Hub
 
-CHROMIUM = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PAGES = {
     "sessions": "/sessions",
     "ended": "/sessions?show=ended",
@@ -56,79 +35,14 @@ PAGES = {
     "hostile": f"/session/{EVIL}",
     "faults": "/faults",
 }
-# AG Grid's own rows are checked for contrast, its role structure is the library's
-_NOT_OURS = (".ag-root-wrapper",)
-
-
-class Screen(NamedTuple):
-    """A served app with its broker. ``publish`` puts a view into the live state."""
-
-    url: str
-    world: World
-    publish: Callable[[str, msgspec.Struct | None], None]
-
-
-class Clock:
-    """Begins at the world's moment and runs."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-
-    def __call__(self) -> datetime:
-        return NOW + timedelta(seconds=time.monotonic() - self._began)
-
-
-CLOCK = Clock()
+chromium, open_page, theme, _axe = shared.chromium, shared.open_page, shared.theme, shared._axe
 
 
 @pytest.fixture(scope="module")
 def screen(tmp_path_factory: pytest.TempPathFactory, mosquitto: servers.Mosquitto) -> Iterator[Screen]:
-    world = seeded_world(tmp_path_factory.mktemp("world"))
-    hub = Hub(Mqtt(host=mosquitto.host, port=mosquitto.port), "test-screens", 20, clock=CLOCK)
-    app = _app(world, hub)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    publisher = _publisher(mosquitto)
-    topics: set[str] = set()
-
-    def publish(topic: str, view: msgspec.Struct | None) -> None:
-        topics.add(topic)
-        publisher.publish(topic, msgspec.json.encode(view) if view else b"", qos=1, retain=True).wait_for_publish(5)
-
-    hub.start()
-    thread.start()
-    publish(connector_topic("AIR-02", 1, 1), connector())
-    yield Screen(f"http://127.0.0.1:{server.server_port}", world, publish)
-    for topic in topics:
-        publish(topic, None)
-    publisher.disconnect()
-    publisher.loop_stop()
-    server.shutdown()
-    hub.stop()
-    thread.join()
-    server.server_close()
-    world.records.close()
-
-
-def _app(world: World, hub: Hub) -> Flask:
-    from dashboard.app import create_app
-
-    return create_app(
-        world.settings,
-        records=world.records,
-        people=world.people,
-        telemetry=world.telemetry,
-        hub=hub,
-        with_broker=False,
-        now=CLOCK,
-    )
-
-
-def _publisher(mosquitto: servers.Mosquitto) -> paho.Client:
-    client = paho.Client(CallbackAPIVersion.VERSION2)
-    client.connect(mosquitto.host, mosquitto.port)
-    client.loop_start()
-    return client
+    with served(seeded_world(tmp_path_factory.mktemp("world")), mosquitto, "test-screens") as screen:
+        screen.publish(connector_topic("AIR-02", 1, 1), connector())
+        yield screen
 
 
 def connector(
@@ -157,88 +71,6 @@ def connector(
     )
 
 
-@pytest.fixture(scope="module")
-def chromium(chromium_path: Path) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(chromium_path), args=CHROMIUM)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(params=["light", "dark"])
-def theme(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-class Watched(NamedTuple):
-    page: Page
-    wrong: list[str]  # console errors, failed requests, dialogs, other hosts
-
-
-@pytest.fixture
-def open_page(chromium: Browser, screen: Screen) -> Iterator[Callable[..., Watched]]:
-    contexts = []
-
-    def opened(theme: str = "light", width: int = 1920, height: int = 1080, user: str = "operator") -> Watched:
-        state = _cookies(chromium, screen, user) if user else None
-        context = chromium.new_context(
-            viewport={"width": width, "height": height}, color_scheme=theme, storage_state=state
-        )
-        contexts.append(context)
-        page = context.new_page()
-        wrong: list[str] = []
-        _watch(page, screen.url, wrong)
-        return Watched(page, wrong)
-
-    yield opened
-    for context in contexts:
-        context.close()
-
-
-def _watch(page: Page, own: str, wrong: list[str]) -> None:
-    def asked(request: Request) -> None:
-        if not request.url.startswith((own, "data:", "blob:")):
-            wrong.append(f"asked {request.url}")
-
-    page.on("request", asked)
-    page.on("console", lambda m: wrong.append(f"{m.type}: {m.text}") if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-    page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-
-
-_known_cookies: dict[tuple[str, str], Any] = {}
-
-
-def _cookies(chromium: Browser, screen: Screen, user: str) -> Any:
-    """Of one login a person, by the login page: each costs a password check."""
-    key = (screen.url, user)
-    if key not in _known_cookies:
-        with chromium.new_context() as context:
-            page = context.new_page()
-            page.goto(screen.url + "/login?next=/faults")
-            page.fill("#name", user)
-            page.fill("#password", PASSWORD)
-            page.click("button")
-            page.wait_for_url("**/faults")
-            _known_cookies[key] = context.storage_state()
-    return _known_cookies[key]
-
-
-def show(watched: Watched, screen: Screen, path: str) -> Page:
-    watched.page.goto(screen.url + path)
-    expect(watched.page.locator(".page")).to_be_visible()
-    watched.page.wait_for_timeout(700)  # the figures and the first frames of the feed
-    return watched.page
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _axe() -> None:
-    try:
-        axe.prepare()
-    except axe.AxeMissing as error:
-        (pytest.fail if servers.IS_CI else pytest.skip)(f"{NOT_RUN}axe-core: {error}")
-
-
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_has_no_error_asks_no_other_host_and_can_be_read(
     open_page: Callable[..., Watched], screen: Screen, theme: str, name: str
@@ -247,7 +79,7 @@ def test_a_page_has_no_error_asks_no_other_host_and_can_be_read(
     page = show(watched, screen, PAGES[name])
     assert watched.wrong == []
     assert page.evaluate("document.documentElement.dataset.theme") == theme
-    assert axe.violations(page, _NOT_OURS) == []
+    assert axe.violations(page, NOT_OURS) == []
 
 
 def test_the_login_page_can_be_read(open_page: Callable[..., Watched], screen: Screen, theme: str) -> None:

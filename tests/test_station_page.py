@@ -13,7 +13,7 @@ import pytest
 from callbacks import build, call, logged_in, page, texts
 from flask import Flask
 from screens_world import HOSTILE, NOW, World, seeded_world
-from stations_world import ODD, furnish
+from stations_world import ODD, FakeCommands, furnish, outlet
 
 from bridge import schemas
 from bridge.command_bus import Answer, CommandOutcome
@@ -22,7 +22,6 @@ from bridge.events import ConnectorStatus
 from bridge.policies import Policy
 from bridge.stores.people import Role
 from bridge.stores.provisioning import Held, Provisioning
-from bridge.stores.records import ConnectorRow
 from bridge.stores.telemetry import Bucket, FrameFilter, FrameRow, Occurrence
 from dashboard import message_parts, messages, ribbon, schema_forms, settings_parts
 from dashboard.links import station_path
@@ -31,18 +30,6 @@ from dashboard.schema_forms import Fault, Field
 START = NOW - timedelta(hours=24)
 
 
-class FakeCommands:
-    """Answers every command and remembers it."""
-
-    is_connected = True
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, dict[str, Any]]] = []
-        self.answer = Answer(id="1", outcome=CommandOutcome.ANSWERED, payload={"status": "Accepted"})
-
-    def request(self, station: str, action: str, payload: dict[str, Any], timeout_s: float = 30.0) -> Answer:
-        self.asked.append((station, action, payload))
-        return self.answer
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +58,6 @@ def said(hours: float, status: str, evse: int = 1, kind: str = "StatusChanged", 
     return Occurrence("X", evse, at, at, kind, "", msgspec.json.encode({"status": status, **body}).decode())
 
 
-def outlet(status: ConnectorStatus | None = None, hours: float = 100, evse: int = 1) -> ConnectorRow:
-    at = NOW - timedelta(hours=hours)
-    return ConnectorRow(
-        station="X", evse=evse, connector=1, status=status, error_code="NoError", info="", vendor_error_code="",
-        status_at=at, status_received_at=at, kind="", rated_power_w=None, session_id=None, revision=1,
-    )  # fmt: skip
 
 
 def drawn(before: list[Occurrence], within: list[Occurrence], **more: Any) -> list[tuple[str, float]]:

@@ -9,19 +9,15 @@ from pathlib import Path
 from urllib.parse import quote
 
 import axe
+import browser_world as shared
 import pytest
 import servers
-import test_pages_browser as shared
+from browser_world import CLOCK, NOT_OURS, Screen, Watched, served, show
 from playwright.sync_api import Page, expect
 from screens_world import NOW, World, seeded_world
-from stations_world import ODD, furnish
-from test_pages_browser import _NOT_OURS, CLOCK, Screen, Watched, _publisher, show
-from test_station_page import FakeCommands
-from test_stations_page import line, plan
+from stations_world import ODD, FakeCommands, furnish, line, plan
 
 from bridge.live import AlarmView, ConnectorView, StationView, alarm_topic, connector_topic, station_topic
-from bridge.settings import Mqtt
-from dashboard.live import Hub
 
 PAGES = {
     "list": "/stations",
@@ -46,40 +42,11 @@ chromium, open_page, theme, _axe = shared.chromium, shared.open_page, shared.the
 
 @pytest.fixture(scope="module")
 def screen(tmp_path_factory: pytest.TempPathFactory, mosquitto: servers.Mosquitto) -> Iterator[Screen]:
-    import threading
-
-    import msgspec
-    from werkzeug.serving import make_server
-
-    from dashboard.app import create_app
-
     world = seeded_world(tmp_path_factory.mktemp("world"))
     furnish(world)
-    hub = Hub(Mqtt(host=mosquitto.host, port=mosquitto.port), "test-stations", 20, clock=CLOCK)
-    given = {"records": world.records, "people": world.people, "telemetry": world.telemetry, "hub": hub}
-    app = create_app(world.settings, commands=COMMANDS, with_broker=False, now=CLOCK, **given)  # type: ignore[arg-type]
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    publisher = _publisher(mosquitto)
-    topics: set[str] = set()
-
-    def publish(topic: str, view: msgspec.Struct | None) -> None:
-        topics.add(topic)
-        publisher.publish(topic, msgspec.json.encode(view) if view else b"", qos=1, retain=True).wait_for_publish(5)
-
-    hub.start()
-    thread.start()
-    publish(station_topic("AIR-02"), live("AIR-02"))
-    yield Screen(f"http://127.0.0.1:{server.server_port}", world, publish)
-    for topic in topics:
-        publish(topic, None)
-    publisher.disconnect()
-    publisher.loop_stop()
-    server.shutdown()
-    hub.stop()
-    thread.join()
-    server.server_close()
-    world.records.close()
+    with served(world, mosquitto, "test-stations", commands=COMMANDS) as screen:
+        screen.publish(station_topic("AIR-02"), live("AIR-02"))
+        yield screen
 
 
 def live(station: str, is_connected: bool = True, **more: object) -> StationView:
@@ -98,7 +65,7 @@ def test_a_page_has_no_error_asks_no_other_host_and_can_be_read(
     for summary in page.locator(".talk > summary, .detail > summary").all()[:2]:
         summary.click()
     assert watched.wrong == []
-    assert axe.violations(page, _NOT_OURS) == []
+    assert axe.violations(page, NOT_OURS) == []
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -13,12 +13,10 @@ from callbacks import build, call, logged_in, page, texts, token_of
 from flask import Flask
 from records_world import name_station
 from screens_world import HOSTILE, NOW, World, empty_world, seeded_world
-from stations_world import furnish
-from test_station_page import outlet
+from stations_world import furnish, line, outlet, plan
 
 from bridge.events import ConnectorStatus
 from bridge.stores.people import Role
-from bridge.stores.plan import COLUMNS
 from bridge.stores.provisioning import Provisioning
 from bridge.stores.records import StationRow
 from dashboard import security, station_rows
@@ -209,12 +207,8 @@ def post(app: Flask, role: Role, text: str | bytes, query: str = "") -> Any:
     return client.post("/stations.csv" + query, **given)
 
 
-def line(**cells: str) -> str:
-    return ",".join(cells.get(name, "") for name in COLUMNS)
 
 
-def plan(*lines: str) -> str:
-    return "\r\n".join([",".join(COLUMNS), *lines, ""])
 
 
 def test_what_goes_out_comes_in_again(app: Flask, world: World) -> None:

@@ -15,11 +15,11 @@ import msgspec
 import paho.mqtt.client as paho
 import pytest
 import servers
+from browser_world import CHROMIUM
 from conftest import NOT_RUN
 from paho.mqtt.enums import CallbackAPIVersion
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from screens_world import PASSWORD, World, empty_world
-from test_pages_browser import CHROMIUM
 from werkzeug.serving import make_server
 
 from bridge.live import (

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from files_world import form
+from files_world import form, wait_for
 from servers import free_port
 from werkzeug.serving import make_server
 
@@ -116,18 +116,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         process.wait(30)
         found.telemetry.close()
         found.records.close()
-
-
-def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        link = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        with contextlib.closing(link), contextlib.suppress(OSError):
-            link.request("GET", "/healthz")
-            if link.getresponse().read():
-                return
-        time.sleep(0.1)
-    raise AssertionError(log.read_text()[-2000:])
 
 
 def head(token: str, length: str) -> bytes:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from files_world import wait_for
 from servers import free_port
-from test_files_server import wait_for
 
 THREADS = 4
 RUN = """

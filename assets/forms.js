@@ -193,11 +193,31 @@
     const form = event.target.closest("form.edit");
     if (!form) { return; }
     event.preventDefault();
+    if (form.matches(".image-add")) { sendImage(form); return; }
     const given = Object.assign({}, Object.fromEntries(new FormData(form, event.submitter)), form.dataset, { asked: Date.now() });
-    put(document.getElementById("station-edits") || !document.getElementById("inbox") ? "station-edits" : "inbox-edits", { data: given });
+    put(form.dataset.store || (document.getElementById("station-edits") || !document.getElementById("inbox") ? "station-edits" : "inbox-edits"), { data: given });
     const open = form.closest("details.confirm, details.more");
     if (open) { open.open = false; }
   });
+
+  // ---- a firmware image, sent as it is read from the disk
+
+  function sendImage(form) {
+    const file = form.querySelector("input[type=file]").files[0], button = form.querySelector("button[type=submit]");
+    const told = function (text) { form.querySelector(".image-said").textContent = text; };
+    if (!file) { told("Choose the file first."); return; }
+    if (file.size > Number(form.dataset.most)) { told("The file is larger than files.max_image_mb allows."); return; }
+    told("Sending " + file.name + " …");
+    button.disabled = true;
+    fetch(form.dataset.to, { method: "POST", body: new FormData(form) })
+      .then(function (answer) { return answer.json(); })
+      .then(function (found) {
+        told(found.sha256 ? "Added. SHA-256 " + found.sha256 : (found.detail || found.message || "It was refused."));
+        if (found.sha256) { form.querySelector("input[type=file]").value = ""; put("files-tick", { n_intervals: Date.now() }); }
+      })
+      .catch(function () { told("The server ended the connection. Nothing was added."); })
+      .finally(function () { button.disabled = false; });
+  }
 
   // ---- the plan of stations as a file: first what it would do, then doing it
 
@@ -231,7 +251,13 @@
     box.append(...parts);
     document.getElementById("plan-said").replaceChildren(box);
   }
+  function fill(query, tag, given) {
+    const host = document.querySelector(query + ":empty");
+    if (host) { host.append(make(tag, "", given)); }
+  }
   function look() {
+    fill(".image-file", "input", { type: "file", name: "file" });
+    fill(".image-certificate", "textarea", { name: "signing_certificate", rows: 3, spellcheck: false, maxLength: 20000 });
     const host = document.querySelector(".plan-import:empty");
     if (!host) { return; }
     const input = make("input", "", { type: "file", accept: ".csv,text/csv", hidden: true, id: "plan-file" });

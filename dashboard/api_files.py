@@ -86,6 +86,11 @@ def images(query: dict[str, str]) -> Answer:
 
 def image_add(query: dict[str, str]) -> Answer:
     _need(Role.ADMIN)
+    return take_image(_actor())
+
+
+def take_image(actor: str) -> Answer:
+    """Keep the image in the body of this request, for one who may. Raises Problem, FileRefused, BrokenBody."""
     if request.mimetype != "multipart/form-data":
         raise Problem(415, "The body is no form", "Send multipart/form-data with a part 'file'.")
     found = services()
@@ -97,8 +102,8 @@ def image_add(query: dict[str, str]) -> Answer:
         for chunk in arriving:
             part.write(chunk)
         told = _told(arriving.fields)
-        added = found.files.add_image(part, arriving.name, _actor(), found.now(), **told)
-    audit("firmware_added", "", f"image {added.id}: {added.name} {added.version}, SHA-256 {added.sha256}", _actor())
+        added = found.files.add_image(part, arriving.name, actor, found.now(), **told)
+    audit("firmware_added", "", f"image {added.id}: {added.name} {added.version}, SHA-256 {added.sha256}", actor)
     return _image_body(added)
 
 
@@ -181,14 +186,14 @@ def _order_body(ordered: file_orders.Ordered) -> Answer:
 
 
 def _refused(error: FileRefused) -> Response:
-    return _hung_up(Problem(_STATUS.get(error.why, 400), "The file is not taken", str(error)))
+    return hung_up(Problem(_STATUS.get(error.why, 400), "The file is not taken", str(error)))
 
 
 def _broken(error: bodies.BrokenBody) -> Response:
-    return _hung_up(Problem(400, "The body is broken", str(error)))
+    return hung_up(Problem(400, "The body is broken", str(error)))
 
 
-def _hung_up(found: Problem) -> Response:
+def hung_up(found: Problem) -> Response:
     """What is left of a body that is not wanted ends with the connection."""
     response, asked = problem(found), request._get_current_object()  # type: ignore[attr-defined]
     response.call_on_close(lambda: bodies.hang_up(asked))

@@ -22,6 +22,7 @@ from dashboard.services import Services
 from dashboard.station_dossier import StationDossier
 
 _MOST_JSON = 100_000
+_WITH_FILES = ("FetchLogs", "UpdateFirmware", "GetLog", "GetDiagnostics", "SignedUpdateFirmware")
 _OURS, _THEIRS = "ours", "theirs"
 
 
@@ -79,7 +80,7 @@ def commands_tab(found: Services, dossier: StationDossier, given: Mapping[str, A
     chosen = chosen_of(protocol, given)
     state = "chosen" if chosen else "open"
     return [
-        _reach(found, dossier),
+        reach(found, dossier),
         html.Div([_menu(dossier, chosen), _form(dossier, chosen)], className=f"command-cols {state}"),
     ]
 
@@ -90,7 +91,7 @@ def _no_commands(protocol: str) -> str:
     return "This station speaks MQTT and is only listened to; it is controlled by its own system."
 
 
-def _reach(found: Services, dossier: StationDossier) -> Child:
+def reach(found: Services, dossier: StationDossier) -> Child:
     if found.commands is None or not found.commands.is_connected:
         return notice("Commands cannot be sent from here.", "Commands travel over the MQTT broker, and it is away.")
     if not dossier.station.is_connected:
@@ -154,7 +155,7 @@ def _form(dossier: StationDossier, chosen: Chosen | None) -> Child:
             html.H2(
                 [title, html.Span(chosen.name if chosen.command else dossier_version(dossier), className="card-note")]
             ),
-            html.P(sentence[:1].upper() + sentence[1:], className="consequence"),
+            html.P([sentence[:1].upper() + sentence[1:], *_by_itself(dossier, chosen)], className="consequence"),
             dcc.Store(id="command-name", data=[_OURS if chosen.command else _THEIRS, chosen.name]),
             html.Div([host, beside], className="form-cols"),
             html.Div(html.Button("Check", id="command-check", type="button", className="solid"), className="form-end"),
@@ -163,6 +164,14 @@ def _form(dossier: StationDossier, chosen: Chosen | None) -> Child:
         ],
         className="card command-card",
     )
+
+
+def _by_itself(dossier: StationDossier, chosen: Chosen) -> list[Child]:
+    """Where the address need not be typed."""
+    if chosen.name not in _WITH_FILES:
+        return []
+    link = html.A("The tab Files", href=station_path(dossier.station.id, show="files"))
+    return [" ", link, " gives the station an address of ours by itself."]
 
 
 def _what_it_does(action: str) -> str:
@@ -261,7 +270,7 @@ def forbidden() -> Child:
 
 def answered(wish: Wish, answer: Answer) -> Child:
     """What came of it, in words, and the station's own."""
-    title, text, kind = _outcome(wish, answer)
+    title, text, kind = outcome(answer)
     shown: list[Child] = [notice(title, text, kind)]
     if answer.payload:
         found = veiled(wish.action, answer.payload)
@@ -270,10 +279,11 @@ def answered(wish: Wish, answer: Answer) -> Child:
     return html.Div(shown)
 
 
-def _outcome(wish: Wish, answer: Answer) -> tuple[str, str, str]:
+def outcome(answer: Answer) -> tuple[str, str, str]:
+    """Title, words and kind of a notice."""
     status, detail = plain(str(answer.payload.get("status", "")), 60), plain(answer.detail, 300)
     match answer.outcome:
-        case CommandOutcome.ANSWERED if status in ("", "Accepted", "Unlocked", "Scheduled", "RebootRequired"):
+        case CommandOutcome.ANSWERED if status in _GOOD:
             return f"The station answered{': ' + status if status else '.'}", _AFTER.get(status, ""), "good"
         case CommandOutcome.ANSWERED:
             return f"The station declined: {status}", detail or "Nothing was changed.", "bad"
@@ -288,7 +298,9 @@ def _outcome(wish: Wish, answer: Answer) -> tuple[str, str, str]:
             return "No answer yet.", "The station may still act; what it does appears under Messages.", "warn"
 
 
+_GOOD = frozenset({"", "Accepted", "AcceptedCanceled", "Unlocked", "Scheduled", "RebootRequired"})
 _AFTER = {
+    "AcceptedCanceled": "It stopped an earlier one for this.",
     "RebootRequired": "It takes effect after a restart.",
     "Scheduled": "It takes effect when the running sessions have ended.",
 }

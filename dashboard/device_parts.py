@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from zlib import crc32
 
@@ -196,13 +195,3 @@ def _masked(value: Any) -> Any:
     if isinstance(value, str):
         return f"••••{value[-4:]}" if len(value) > 4 else "••••" if value else value
     return without_cards(value)
-
-
-def progress(details: Sequence[DetailRow], now: datetime) -> list[tuple[str, str]]:
-    """(what, status and age) of what runs: a firmware update, an upload of logs."""
-    running = [row for row in details if row.kind in (DetailKind.FIRMWARE, DetailKind.LOG)]
-    found = []
-    for row in sorted(running, key=lambda row: row.received_at, reverse=True)[:3]:
-        age = formats.span(max(0.0, (now - row.received_at).total_seconds()))
-        found.append((_TITLES[row.kind], f"{plain(str(row.body.get('status', '')), 40)}, {age} ago"))
-    return found

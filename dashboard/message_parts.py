@@ -46,9 +46,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         return station_path(station, show="messages", **given)
 
     def range(self, now: datetime, where: tzinfo) -> tuple[datetime, datetime]:
-        end = _moment(self.until, where) or now + timedelta(seconds=5)
-        start = _moment(self.since, where) or min(end, now) - _PERIODS[self.period][1]
-        return start, min(_moment(self.before, UTC) or end, end)
+        end = moment(self.until, where) or now + timedelta(seconds=5)
+        start = moment(self.since, where) or min(end, now) - _PERIODS[self.period][1]
+        return start, min(moment(self.before, UTC) or end, end)
 
     @property
     def filter(self) -> FrameFilter:
@@ -97,15 +97,15 @@ def _around(store: TelemetryStore, station: str, rows: list[FrameRow], asked: As
     return store.frames(station, first, last, _MOST_AROUND, only)
 
 
-def _moment(text: str, where: tzinfo) -> datetime | None:
+def moment(text: str, where: tzinfo) -> datetime | None:
     """A time as a form or an address gives it; without a zone it is on the site's clock."""
     try:
-        moment = datetime.fromisoformat(text) if text else None
+        at = datetime.fromisoformat(text) if text else None
     except ValueError:
         return None
-    if moment is None or not 1970 < moment.year < 9000:
+    if at is None or not 1970 < at.year < 9000:
         return None
-    return moment.replace(tzinfo=where) if moment.tzinfo is None else moment
+    return at.replace(tzinfo=where) if at.tzinfo is None else at
 
 
 # ---- what is looked for
@@ -136,7 +136,6 @@ def _filters(dossier: StationDossier, asked: Asked) -> Child:
 
 
 def _time(name: str, label: str, value: str) -> Child:
-    # Dash's input knows no datetime-local; the script in assets/stations.js makes it one
     field = dcc.Input(
         name=name, value=value, type="text", placeholder="YYYY-MM-DD hh:mm", maxLength=32, className="when"
     )

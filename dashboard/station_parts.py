@@ -19,8 +19,16 @@ from dashboard.ribbon_parts import lane_name
 from dashboard.station_dossier import StationDossier
 from dashboard.timeline import timeline
 
+_MOST_HAPPENED = 40
 _CLOCK_OFF_S = 5.0  # field: bills by the hour go wrong before anybody notices
-TABS = {"": "Overview", "device": "Device", "commands": "Commands", "messages": "Messages", "settings": "Settings"}
+TABS = {
+    "": "Overview",
+    "device": "Device",
+    "commands": "Commands",
+    "messages": "Messages",
+    "files": "Files",
+    "settings": "Settings",
+}
 
 
 def live_attributes(dossier: StationDossier) -> dict[str, Any]:
@@ -228,8 +236,12 @@ def alarms_card(dossier: StationDossier) -> Child:
 
 
 def happened_card(dossier: StationDossier) -> Child:
-    items = [item for item in dossier.happened if item.code != "NotifyReport"][:80]
+    items = [item for item in dossier.happened if item.code != "NotifyReport"]
     if not items:
         text = "Cannot be read right now." if dossier.is_series_away else "Nothing was told in the last 24 hours."
         return card("What happened", [empty(text)])
-    return card("What happened", [timeline(items, dossier.where, dossier.now)], note="the last 24 hours")
+    note: Child = "the last 24 hours"
+    if len(items) > _MOST_HAPPENED:
+        more = html.A("All messages", href=station_path(dossier.station.id, show="messages"))
+        note = html.Span([f"the newest {_MOST_HAPPENED} of the last 24 hours, ", more])
+    return card("What happened", [timeline(items[:_MOST_HAPPENED], dossier.where, dossier.now)], note=note)

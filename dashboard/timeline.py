@@ -14,11 +14,16 @@ from dashboard.happenings import Happening
 
 def timeline(items: Sequence[Happening], where: tzinfo, now: datetime | None = None) -> Child:
     """As ``items`` are; with ``now``, those of another day say which."""
-    return html.Div([_event(item, where, now) for item in items], className="events")
+    is_dated = any(not _is_today(item, where, now) for item in items)
+    return html.Div([_event(item, where, now) for item in items], className="events dated" if is_dated else "events")
+
+
+def _is_today(item: Happening, where: tzinfo, now: datetime | None) -> bool:
+    return now is None or item.at.astimezone(where).date() == now.astimezone(where).date()
 
 
 def _event(item: Happening, where: tzinfo, now: datetime | None) -> Child:
-    is_today = now is None or item.at.astimezone(where).date() == now.astimezone(where).date()
+    is_today = _is_today(item, where, now)
     time = formats.seconds_of(item.at, where) if is_today else formats.time_of(item.at, where, now)
     line = [
         html.Span(time, className="num"),

@@ -13,6 +13,8 @@ from bridge.stores.people import Role
 from dashboard import (
     command_parts,
     device_parts,
+    files_actions,
+    files_parts,
     message_parts,
     ribbon_parts,
     settings_parts,
@@ -32,6 +34,7 @@ NAME = "Station"
 ORDER = -1  # reached from the list, not from the navigation
 
 _REFRESH_MS = 10_000
+_FILES_MS = 5_000  # a log comes within seconds, and somebody waits for it
 _FOR = {"commands": Role.OPERATOR, "settings": Role.ADMIN}
 
 
@@ -47,7 +50,9 @@ def layout(station_id: str = "", show: str = "", span: str = "", **given: Any) -
             dcc.Store(id="station-id", data=dossier.station.id),
             dcc.Store(id="station-show", data=[show, span]),
             dcc.Store(id="station-edits"),
+            dcc.Store(id=files_parts.STORE),
             dcc.Interval(id="station-tick", interval=_REFRESH_MS, disabled=show != ""),
+            dcc.Interval(id="files-tick", interval=_FILES_MS) if show == "files" else "",
             station_parts.bread(dossier),
             html.Div(station_parts.head(dossier), id="station-head", className="head"),
             station_parts.tabs(dossier, show, allowed),
@@ -69,6 +74,8 @@ def _tab(dossier: StationDossier, show: str, span: str, given: dict[str, Any]) -
         case "device":
             details = Details(found.records).of_station(dossier.station.id)
             return device_parts.device_tab(dossier, details, has_role(Role.OPERATOR))
+        case "files":
+            return files_actions.files_tab(dossier)
         case "settings":
             return _settings(dossier)
         case _:
@@ -114,6 +121,7 @@ def register(app: Dash) -> None:
         prevent_initial_call=True,
     )(edit)
     station_actions.register(app)
+    files_actions.register(app)
 
 
 @needs(Role.VIEWER)

@@ -1,0 +1,44 @@
+"""``POST /images``: an administrator adds a firmware image from the browser, streamed as the REST interface does it.
+
+The CSRF token comes in the header only. The usual check would look for it in the form first, and so read the whole
+body before anybody knows whether it is wanted; that is why this route is exempt from it and checks by itself.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+from flask_login import current_user
+from flask_wtf.csrf import CSRFError, validate_csrf
+
+from bridge.stores.database import RecordsUnavailable
+from bridge.stores.people import Role
+from dashboard import api_files
+from dashboard.api_parts import Problem, as_json, problem
+from dashboard.auth import require
+from dashboard.security import CSRF_HEADER
+
+PATH = "/images"
+
+
+def blueprint() -> Blueprint:
+    """Behind the gate; the role and the CSRF token are asked for here. Register it where CSRF's own check does not
+    apply."""
+    images = Blueprint("images", __name__, url_prefix=PATH)
+    images.add_url_rule("", "add", _add, methods=["POST"])
+    images.register_error_handler(Problem, api_files.hung_up)
+    images.register_error_handler(RecordsUnavailable, _away)
+    api_files.install(images)
+    return images
+
+
+def _add() -> Response:
+    require(Role.ADMIN)
+    try:
+        validate_csrf(request.headers.get(CSRF_HEADER))
+    except ValueError as error:  # of wtforms, a ValidationError
+        raise CSRFError(str(error)) from error
+    return as_json(api_files.take_image(current_user.name), 201)
+
+
+def _away(_error: RecordsUnavailable) -> Response:
+    return problem(Problem(503, "The records do not answer", "Nothing was added. Try again in a moment."))

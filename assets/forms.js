@@ -213,7 +213,7 @@
       .then(function (answer) { return answer.json(); })
       .then(function (found) {
         told(found.sha256 ? "Added. SHA-256 " + found.sha256 : (found.detail || found.message || "It was refused."));
-        if (found.sha256) { form.querySelector("input[type=file]").value = ""; put("files-tick", { n_intervals: Date.now() }); }
+        if (found.sha256) { form.querySelector("input[type=file]").value = ""; put("station-files", { data: { action: "look", asked: Date.now() } }); }
       })
       .catch(function () { told("The server ended the connection. Nothing was added."); })
       .finally(function () { button.disabled = false; });

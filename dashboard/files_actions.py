@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
+from zlib import crc32
 
 from dash import Dash, Input, Output, State, no_update
 from flask_login import current_user
@@ -24,6 +25,7 @@ from dashboard.station_dossier import StationDossier, open_station
 
 Given = Mapping[str, Any]
 _LISTS = ("files-came", "files-runs", "files-images")
+_FOLLOWED = _LISTS[:2]  # by themselves: a form that somebody fills in must stay as it is
 
 
 class _Bad(Exception):
@@ -64,9 +66,11 @@ def _may() -> May:
 def register(app: Dash) -> None:
     shown = [State("station-id", "data"), State("station-show", "data")]
     app.callback(
-        *(Output(name, "children") for name in _LISTS),
+        *(Output(name, "children") for name in _FOLLOWED),
+        Output("files-seen", "data"),
         Input("files-tick", "n_intervals"),
         *shown,
+        State("files-seen", "data"),
         prevent_initial_call=True,
     )(refresh)
     app.callback(
@@ -80,10 +84,12 @@ def register(app: Dash) -> None:
 
 
 @needs(Role.VIEWER)
-def refresh(_ticks: int | None, station_id: object, shown: object) -> tuple[Child, ...]:
-    """What came meanwhile; the forms beside stay as they are filled in."""
+def refresh(_ticks: int | None, station_id: object, shown: object, seen: object) -> tuple[Any, ...]:
+    """What came meanwhile. Where nothing did, nothing is drawn anew: a focus or a selection stays."""
     dossier = open_station(services(), str(station_id)) if _is_here(shown) else None
-    return (no_update,) * len(_LISTS) if dossier is None else _lists(dossier)
+    followed = _lists(dossier)[: len(_FOLLOWED)] if dossier else ()
+    digest = crc32(repr(followed).encode())
+    return (no_update,) * (len(_FOLLOWED) + 1) if dossier is None or digest == seen else (*followed, digest)
 
 
 @needs(Role.OPERATOR)
@@ -93,7 +99,7 @@ def order(given: object, station_id: object, shown: object) -> tuple[Child, ...]
     if dossier is None or not isinstance(given, Mapping) or str(given.get("action")) not in _ACTIONS:
         return (no_update,) * (1 + len(_LISTS))
     try:
-        said = _ACTIONS[str(given["action"])](dossier, given)
+        said: Child = _ACTIONS[str(given["action"])](dossier, given)
     except (_Bad, NoAddress, NoWay) as error:
         said = files_parts.refused(f"{str(error)[:1].upper()}{str(error)[1:]}.".replace("..", "."))
     except NotAllowed:
@@ -174,4 +180,9 @@ def _time(dossier: StationDossier, given: Given, name: str) -> datetime | None:
     return at
 
 
-_ACTIONS = {"logs": _logs, "install": _install}
+def _look(dossier: StationDossier, given: Given) -> Child:
+    """An image was added: only the lists are made anew."""
+    return no_update
+
+
+_ACTIONS = {"logs": _logs, "install": _install, "look": _look}

@@ -124,7 +124,7 @@ def _upload(row: Upload, dossier: StationDossier, files: StationFiles, may: May)
     elif may.fetch:
         words = attrs(aria_label=f"Download {plain(row.name, 100)}")
         link = html.A("Download", href=f"/download/uploads/{row.id}", className="button", **words)
-    parts = [_size(row.size_bytes), " ", _digest(row.sha256)]
+    parts = [_size(row.size_bytes), ", ", _digest(row.sha256)]
     return _row(
         f"upload-{row.id}",
         html.B(plain(row.name, 100)),
@@ -161,9 +161,9 @@ def _progress(dossier: StationDossier, details: Sequence[DetailRow], kind: Detai
         return ""
     newest = max(told, key=lambda row: row.received_at)
     said = str(newest.body["status"])
-    age = formats.span(max(0.0, (dossier.now - newest.received_at).total_seconds()))
     word = html.Span(status_words(said), className="cell-state warn" if _FAILED.search(said) else "cell-state")
-    line = [html.Span("The station says", className="dim"), word, html.Span(f"{age} ago", className="dim num")]
+    since = html.Span(f"since {_when(newest.received_at, dossier)}", className="dim num")
+    line = [html.Span("The station says", className="dim"), word, since]
     return html.Div(line, className="progress-line")
 
 
@@ -188,7 +188,7 @@ def offered(dossier: StationDossier, files: StationFiles, may: May) -> list[Chil
         more = "add one below" if may.install else "an administrator adds them"
         return [empty(f"Images that stations may get appear here; {more}.")]
     rows = [_image(image, dossier, files, may) for image in files.images]
-    return [html.Div(rows, className="file-rows")]
+    return [html.Div("Images", className="label images"), html.Div(rows, className="file-rows")]
 
 
 def _image(image: Image, dossier: StationDossier, files: StationFiles, may: May) -> Child:
@@ -202,8 +202,8 @@ def _image(image: Image, dossier: StationDossier, files: StationFiles, may: May)
     if is_foreign:
         about = f"for another model: {made_for}"
     line = f"{plain(image.name, 100)}, {about}{signed}"
-    added = f" added {_when(image.created_at, dossier)} by {plain(image.created_by, 60)}"
-    note = [_size(image.size_bytes), " ", _digest(image.sha256), added]
+    added = f", added {_when(image.created_at, dossier)} by {plain(image.created_by, 60)}"
+    note = [_size(image.size_bytes), ", ", _digest(image.sha256), added]
     can = may.install and not files.no_command and not files.no_way
     return _row(f"image-{image.id}", title, line, note, _install(image, dossier, is_foreign) if can else "")
 

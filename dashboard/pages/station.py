@@ -51,6 +51,7 @@ def layout(station_id: str = "", show: str = "", span: str = "", **given: Any) -
             dcc.Store(id="station-show", data=[show, span]),
             dcc.Store(id="station-edits"),
             dcc.Store(id=files_parts.STORE),
+            dcc.Store(id="files-seen"),
             dcc.Interval(id="station-tick", interval=_REFRESH_MS, disabled=show != ""),
             dcc.Interval(id="files-tick", interval=_FILES_MS) if show == "files" else "",
             station_parts.bread(dossier),

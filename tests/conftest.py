@@ -18,6 +18,7 @@ from typing import TypeVar
 import psycopg
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
 
 from bridge.stores.records import Records
 from bridge.stores.tables import metadata
@@ -29,6 +30,10 @@ from charger_programs import Program
 from oca_world import Played, Station16, Station201, station
 
 T = TypeVar("T")
+
+# what a generated example may cost is no property of ours: a busy machine is slow at both
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("here")
 
 NOT_RUN = "NOT RUN: "
 _NEEDS = {"mosquitto": "mosquitto", "postgres_url": "postgres", "influx": "influx", "chromium_path": "chromium"}

@@ -24,6 +24,7 @@ from bridge.authority import MAX_CSR, Authority, AuthorityError, read_csr
 from bridge.events import CertificateRequested, utc_now
 from bridge.ocpp.certificates import Signer
 from bridge.settings import load_settings
+from bridge.snapshots import Station
 from bridge.stores.certificates import Certificates
 from bridge.stores.people import People
 from bridge.stores.records import Records
@@ -268,7 +269,7 @@ def test_what_a_charger_asks_for_by_its_own_message_it_gets(tmp_path: Path, reco
     [
         ("OTHER", STATION_KIND, basic(), "common name must be"),
         ("CP", "V2GCertificate", basic(), "another authority"),
-        ("CP", STATION_KIND, {}, "proved its identity by nothing"),
+        ("CP", STATION_KIND, {}, "it came without a key"),
     ],
 )
 def test_what_must_not_be_signed_is_not_and_the_log_says_why(
@@ -290,6 +291,20 @@ def test_what_must_not_be_signed_is_not_and_the_log_says_why(
     play(tmp_path, scene, records=records, **options)
     assert Certificates(records).known() == []
     assert says in capsys.readouterr().out
+
+
+def test_a_key_that_came_over_a_plain_wire_buys_no_certificate(tmp_path: Path, records: Records) -> None:
+    class Desk:
+        def known(self, station: str) -> Station:
+            return Station(id=station, protocol="ocpp1.6", security="basic")
+
+    authority = Authority.create(tmp_path / "ca", "CA", utc_now())
+    asked = CertificateRequested(
+        station="CP", at=utc_now(), received_at=utc_now(), csr=request_for("CP"), kind=STATION_KIND, accepted=True
+    )
+    with pytest.raises(AuthorityError, match="over a plain wire"):
+        asyncio.run(Signer(authority, Certificates(records), 90)(Desk(), asked))  # type: ignore[arg-type]
+    assert Certificates(records).known() == []
 
 
 def test_a_station_that_asks_without_end_gets_no_more(tmp_path: Path, records: Records) -> None:

@@ -25,6 +25,7 @@ _log = structlog.get_logger("ocpp")
 _STATION_KIND = "ChargingStationCertificate"
 _MOST_A_DAY = 10  # a station that asks in a loop does not fill the records
 _CALL_S = 60.0
+_PROVED = 2  # a key that was read off a plain wire must not buy a certificate that outlives it
 
 
 class Signer:
@@ -40,8 +41,8 @@ class Signer:
         if not event.accepted:
             return
         station = desk.known(event.station)
-        if station is None or RANK.get(station.security, 0) < 1:
-            raise AuthorityError("it has proved its identity by nothing: give it a key first")
+        if station is None or RANK.get(station.security, 0) < _PROVED:
+            raise AuthorityError("it came without a key, or with one over a plain wire: let it come by wss:// first")
         if event.kind not in ("", _STATION_KIND):
             raise AuthorityError(f"{event.kind[:50]} is signed by another authority than ours")
         found = await asyncio.to_thread(self._sign, event)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.ocpp import v16, v201
-from bridge.ocpp.readings import Reading, moment, readings, register_wh, signed_format, whole_wh
+from bridge.ocpp.blocks.readings import Reading, moment, readings, register_wh, signed_format, whole_wh
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 POWER, REGISTER = "Power.Active.Import", "Energy.Active.Import.Register"

@@ -22,8 +22,9 @@ from bridge.events import (
     TransactionEnded,
     TransactionStarted,
 )
-from bridge.ocpp import charging, configuration, frames, progress, reservation, security_messages
-from bridge.ocpp.readings import moment, readings, whole_wh
+from bridge.ocpp import frames
+from bridge.ocpp.blocks import charging, configuration, progress, reservation, security_messages
+from bridge.ocpp.blocks.readings import moment, readings, whole_wh
 from bridge.ocpp.versions import Action, AnswerEvents, Context, Payload, Version, utc_text
 
 PROTOCOL = "ocpp1.6"

@@ -21,20 +21,19 @@ from bridge.events import (
     TransactionStarted,
     TransactionUpdated,
 )
-from bridge.ocpp import (
+from bridge.ocpp import frames, v16
+from bridge.ocpp.blocks import (
     charging,
     configuration,
     device_model,
     display,
-    frames,
     monitoring,
     progress,
     reservation,
     security_messages,
-    v16,
 )
-from bridge.ocpp.device_model import Counter, Evse, EvseRef
-from bridge.ocpp.readings import Reading, moment, number, readings, register_wh
+from bridge.ocpp.blocks.device_model import Counter, Evse, EvseRef
+from bridge.ocpp.blocks.readings import Reading, moment, number, readings, register_wh
 from bridge.ocpp.versions import Action, AnswerEvents, Context, Payload, Version, utc_text
 from bridge.session import SessionState
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from bridge.events import AnyEvent, DetailKind
-from bridge.ocpp import charging, der, payments, security_messages, streams, v201
-from bridge.ocpp.details import detail, reported
-from bridge.ocpp.progress import RequestId
+from bridge.ocpp import v201
+from bridge.ocpp.blocks import charging, der, payments, security_messages, streams
+from bridge.ocpp.blocks.details import detail, reported
+from bridge.ocpp.blocks.progress import RequestId
 from bridge.ocpp.versions import Action, AnswerEvents, Context, Payload, Version
 
 PROTOCOL = "ocpp2.1"

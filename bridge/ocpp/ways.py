@@ -23,7 +23,7 @@ from bridge.events import AnyEvent, MeterSampled, TokenPresented, TransactionEnd
 from bridge.intake import Intake
 from bridge.measurands import DEFAULT_NAME
 from bridge.ocpp import v201
-from bridge.ocpp.readings import number
+from bridge.ocpp.blocks.readings import number
 from bridge.ocpp.traits import Watch
 from bridge.ocpp.versions import Action, Context, Version
 from bridge.policies import DEFAULT, Policy, Quirks, zone_of

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.events import AnyEvent, Detail, DetailKind
-from bridge.ocpp.details import detail, gone, reported, when_accepted
-from bridge.ocpp.progress import RequestId
+from bridge.ocpp.blocks.details import detail, gone, reported, when_accepted
+from bridge.ocpp.blocks.progress import RequestId
 from bridge.ocpp.versions import Action, Context, Payload
 
 

@@ -10,7 +10,7 @@ import msgspec
 from bridge import secrecy
 from bridge.events import Detail, DetailKind, DetailsReported
 from bridge.ocpp import frames
-from bridge.ocpp.readings import moment
+from bridge.ocpp.blocks.readings import moment
 from bridge.ocpp.versions import AnswerEvents, Context, Payload
 
 _T = TypeVar("_T")

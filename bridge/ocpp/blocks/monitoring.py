@@ -11,9 +11,9 @@ from typing import Any
 from msgspec import field
 
 from bridge.events import AnyEvent, Detail, DetailKind
-from bridge.ocpp.details import detail, gone, reported, taken
-from bridge.ocpp.device_model import Named, full_name
-from bridge.ocpp.progress import RequestId
+from bridge.ocpp.blocks.details import detail, gone, reported, taken
+from bridge.ocpp.blocks.device_model import Named, full_name
+from bridge.ocpp.blocks.progress import RequestId
 from bridge.ocpp.versions import Action, Context, Payload
 
 

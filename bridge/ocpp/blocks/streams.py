@@ -10,9 +10,9 @@ from datetime import timedelta
 from typing import Any
 
 from bridge.events import AnyEvent, Detail, DetailKind, StreamReported, StreamValue
-from bridge.ocpp.details import detail, gone, reported, when_accepted
-from bridge.ocpp.progress import RequestId
-from bridge.ocpp.readings import moment
+from bridge.ocpp.blocks.details import detail, gone, reported, when_accepted
+from bridge.ocpp.blocks.progress import RequestId
+from bridge.ocpp.blocks.readings import moment
 from bridge.ocpp.versions import Action, Context, Payload
 
 _MAX_OFFSET_S = 366 * 86_400.0

@@ -13,8 +13,8 @@ from msgspec import field
 
 from bridge import secrecy
 from bridge.events import AnyEvent, Detail, DetailKind, DeviceEventNotified
-from bridge.ocpp.details import detail, reported
-from bridge.ocpp.readings import moment
+from bridge.ocpp.blocks.details import detail, reported
+from bridge.ocpp.blocks.readings import moment
 from bridge.ocpp.versions import Action, Context, Payload
 
 Evse = Annotated[int, msgspec.Meta(ge=0, le=999)]

@@ -15,7 +15,7 @@ from msgspec import field
 
 from bridge.compose import veiled
 from bridge.events import AnyEvent, DetailKind
-from bridge.ocpp.details import body_of, detail, gone, reported, when_accepted
+from bridge.ocpp.blocks.details import body_of, detail, gone, reported, when_accepted
 from bridge.ocpp.versions import Action, AnswerEvents, Context, Payload
 
 RequestId = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.events import AnyEvent, DetailKind, StationAsked
-from bridge.ocpp.details import body_of, detail, gone, reported, when_accepted
-from bridge.ocpp.device_model import Evse
+from bridge.ocpp.blocks.details import body_of, detail, gone, reported, when_accepted
+from bridge.ocpp.blocks.device_model import Evse
 from bridge.ocpp.versions import Action, Context, Payload
 
 

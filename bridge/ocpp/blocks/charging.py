@@ -12,9 +12,9 @@ from typing import Any
 from msgspec import field
 
 from bridge.events import AnyEvent, Detail, DetailKind, PriorityChargingChanged, StationAsked
-from bridge.ocpp.details import body_of, detail, gone, reported, when_accepted
-from bridge.ocpp.device_model import Evse
-from bridge.ocpp.progress import RequestId
+from bridge.ocpp.blocks.details import body_of, detail, gone, reported, when_accepted
+from bridge.ocpp.blocks.device_model import Evse
+from bridge.ocpp.blocks.progress import RequestId
 from bridge.ocpp.versions import Action, Context, Payload
 
 _PROFILE_ID = ("id", "chargingProfileId")  # 2.x, 1.6

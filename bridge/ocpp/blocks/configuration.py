@@ -12,8 +12,8 @@ from typing import Any
 from msgspec import field
 
 from bridge.events import AnyEvent, Detail, DetailKind
-from bridge.ocpp.details import detail, gone, reported, taken, when_accepted
-from bridge.ocpp.device_model import Named, variable_detail
+from bridge.ocpp.blocks.details import detail, gone, reported, taken, when_accepted
+from bridge.ocpp.blocks.device_model import Named, variable_detail
 from bridge.ocpp.versions import Context, Payload
 
 

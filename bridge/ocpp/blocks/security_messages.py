@@ -18,9 +18,9 @@ from bridge.events import (
     SecurityEventNotified,
     StationAsked,
 )
-from bridge.ocpp.details import detail, gone, reported, when_accepted
-from bridge.ocpp.progress import RequestId
-from bridge.ocpp.readings import moment
+from bridge.ocpp.blocks.details import detail, gone, reported, when_accepted
+from bridge.ocpp.blocks.progress import RequestId
+from bridge.ocpp.blocks.readings import moment
 from bridge.ocpp.versions import Action, Context, Payload, utc_text
 
 _STATION = "ChargingStationCertificate"

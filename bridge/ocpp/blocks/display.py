@@ -12,8 +12,8 @@ from typing import Any
 from msgspec import field
 
 from bridge.events import AnyEvent, Detail, DetailKind
-from bridge.ocpp.details import detail, gone, reported, when_accepted
-from bridge.ocpp.progress import RequestId
+from bridge.ocpp.blocks.details import detail, gone, reported, when_accepted
+from bridge.ocpp.blocks.progress import RequestId
 from bridge.ocpp.versions import Action, Context, Payload
 
 

@@ -298,6 +298,7 @@
     if (api && rows.size) { showCount(api); }
     showStationCount();
     showStation();
+    showTab();
     if (!api) { return; }
     api.refreshCells({ columns: ["rank", "seen"], force: true, suppressFlash: true });
     if (innerWidth <= 600 && narrowed !== api) {
@@ -308,6 +309,13 @@
       node.dataset.told = "yes";
       node.firstChild.textContent = node.dataset.address.replace("{host}", location.hostname);
     });
+  }
+  // on a phone the chosen tab may lie beyond the edge
+  function showTab() {
+    const tab = document.querySelector(".page-tabs a[aria-current]:not([data-shown])");
+    if (!tab) { return; }
+    tab.dataset.shown = "yes";
+    tab.parentNode.scrollLeft = tab.offsetLeft - tab.parentNode.offsetLeft - 60;
   }
   function showStationCount() {
     const plan = feed.docs.get("plan");  // every station, also one that no bridge holds; without it those that live

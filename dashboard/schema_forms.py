@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from bridge.schemas import Violation
 
 _MOST_HELP = 260
 _DEEPEST = 12  # the official schemas stay below; what goes deeper is JSON in a text
+_REFERENCE = re.compile(r"<<[^<>,]*,([^<>]*)>>")  # of the text that the specification was made from
 _MISSING = re.compile(r'"([^"]{1,64})" is a required property')
 _UNEXPECTED = re.compile(r"\('([^']{1,64})' was unexpected\)")
 _KINDS = {"integer": "integer", "number": "number", "boolean": "boolean", "string": "text"}
@@ -120,5 +122,5 @@ def _help(said: str) -> str:
         for number, line in enumerate(lines)
         if line and "urn:x-" not in line and not (number + 1 < len(lines) and "urn:x-" in lines[number + 1])
     ]
-    text = " ".join(kept)
+    text = _REFERENCE.sub(r"\1", html.unescape(" ".join(kept)))
     return text if len(text) <= _MOST_HELP else text[: _MOST_HELP - 1].rsplit(" ", 1)[0] + " …"

@@ -114,7 +114,8 @@ def _uptime(dossier: StationDossier) -> Fact:
     days = round((dossier.now - dossier.start).total_seconds() / 86_400)
     note = "able to charge, 24 h" if days == 1 else f"able to charge, {days} d"
     shown = formats.NONE if share is None else f"{math.floor(1_000 * share + 1e-9) / 10:.1f}".removesuffix(".0")
-    return Fact("Availability", shown, "%", note)  # cut, not rounded: 100 % is said of nothing less
+    unit = "" if share is None else "%"
+    return Fact("Availability", shown, unit, note)  # cut, not rounded: 100 % is said of nothing less
 
 
 def _heard(dossier: StationDossier) -> Fact:

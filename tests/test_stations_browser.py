@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+from urllib.request import Request, urlopen
 
 import axe
 import browser_world as shared
@@ -17,6 +18,7 @@ from playwright.sync_api import Page, expect
 from screens_world import NOW, World, seeded_world
 from stations_world import ODD, FakeCommands, furnish, line, plan
 
+from bridge.command_bus import Answer, CommandOutcome
 from bridge.live import AlarmView, ConnectorView, StationView, alarm_topic, connector_topic, station_topic
 
 PAGES = {
@@ -29,6 +31,7 @@ PAGES = {
     "a small form": "/station/HAR-03?show=commands&command=Reset",
     "a large form": "/station/AIR-02?show=commands&action=SetChargingProfile",
     "messages": "/station/HAR-03?show=messages",
+    "files": "/station/HAR-03?show=files",
     "settings": "/station/HAR-03?show=settings",
     "offline": "/station/MILL%2F1",
     "hostile": "/station/evil",
@@ -382,3 +385,44 @@ def _fill(world: World, count: int) -> None:
     world.records.upsert(
         [Station(id=id, **up) for id in ids], [Connector(station=id, evse=1, revision=1) for id in ids]
     )
+
+
+# ---- files
+
+
+def test_a_log_is_fetched_and_appears_when_it_has_come(open_page: Callable[..., Watched], screen: Screen) -> None:
+    watched = open_page()
+    page = show(watched, screen, "/station/HAR-03?show=files")
+    COMMANDS.answer = Answer(id="1", outcome=CommandOutcome.ANSWERED, payload={"status": "Accepted"})
+    page.select_option("select[name=kind]", "security")
+    page.fill("input[name=since]", "2026-11-20 10:00")
+    page.click("#files-fetch")
+    expect(page.locator("#station-said")).to_contain_text("The station answered: Accepted", timeout=10_000)
+    expect(page.locator(".file-row .file-name").first).to_have_text("Awaited")
+    expect(page.locator("input[name=since]")).to_have_value("2026-11-20 10:00")
+    station, action, payload = COMMANDS.asked[-1]
+    assert (station, action, payload["kind"]) == ("HAR-03", "FetchLogs", "security")
+    place = screen.url + urlsplit(payload["location"]).path
+    with urlopen(Request(place + "/sec.log", b"what happened", method="PUT")) as answer:
+        assert answer.status == 200
+    expect(page.locator(".file-row .file-name").first).to_have_text("sec.log", timeout=15_000)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download sec.log").click()
+    assert Path(download.value.path()).read_bytes() == b"what happened"
+    assert watched.wrong == []
+
+
+def test_an_image_is_added_from_the_disk(open_page: Callable[..., Watched], screen: Screen, tmp_path: Path) -> None:
+    watched, file = open_page(user="admin"), tmp_path / "fw.bin"
+    file.write_bytes(b"firmware" * 200_000)
+    page = show(watched, screen, "/station/HAR-03?show=files")
+    page.get_by_text("Add an image", exact=True).click()
+    page.set_input_files(".image-file input", file)
+    page.fill(".image-add input[name=version]", "9.1")
+    page.get_by_role("button", name="Add the image").click()
+    expect(page.locator(".image-said")).to_contain_text("Added. SHA-256", timeout=10_000)
+    row = page.locator("#files-images .file-row", has_text="9.1")
+    expect(row).to_contain_text("1.6 MB", timeout=10_000)
+    row.locator("summary").click()
+    expect(row.get_by_role("button", name="Install")).to_be_visible()
+    assert watched.wrong == []

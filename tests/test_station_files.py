@@ -11,12 +11,11 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 from callbacks import build, call, logged_in, page, texts, token_of
+from files_world import form
 from flask import Flask
 from flask.testing import FlaskClient
 from screens_world import HOSTILE, NOW, World, seeded_world
-from stations_world import furnish, tell
-from test_files_server import form
-from test_station_page import FakeCommands
+from stations_world import FakeCommands, furnish, tell
 from werkzeug.test import TestResponse
 
 from bridge.command_bus import Answer, CommandOutcome
@@ -190,6 +189,16 @@ def test_nothing_is_drawn_anew_while_nothing_came(app: Flask, files: Files) -> N
     assert (again.json or {})["response"] == {}
     arrived(files, "new.zip")
     assert "new.zip" in call(client, "files-tick.n_intervals", files_seen=digest, **given).get_data(as_text=True)
+
+
+def test_a_file_in_a_relative_folder_is_found(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the setting has it by default: Flask looks for relative paths beside its code."""
+    monkeypatch.chdir(tmp_path)
+    there = world.settings.files.model_copy(update={"folder": Path("here")})
+    settings = world.settings.model_copy(update={"files": there})
+    number = arrived(Files(world.records, Path("here"), pepper(settings)), "diag.zip")
+    client = logged_in(build(world._replace(settings=settings)), Role.OPERATOR)
+    assert client.get(f"/download/uploads/{number}", buffered=True).data == DATA
 
 
 # ---- firmware

@@ -20,6 +20,7 @@ from stations_world import ODD, FakeCommands, furnish, line, plan
 
 from bridge.command_bus import Answer, CommandOutcome
 from bridge.live import AlarmView, ConnectorView, StationView, alarm_topic, connector_topic, station_topic
+from bridge.settings import Files
 
 PAGES = {
     "list": "/stations",
@@ -47,6 +48,8 @@ chromium, open_page, theme, _axe = shared.chromium, shared.open_page, shared.the
 def screen(tmp_path_factory: pytest.TempPathFactory, mosquitto: servers.Mosquitto) -> Iterator[Screen]:
     world = seeded_world(tmp_path_factory.mktemp("world"))
     furnish(world)
+    files = Files(folder=tmp_path_factory.mktemp("files"), keep_free_mb=0)
+    world = world._replace(settings=world.settings.model_copy(update={"files": files}))
     with served(world, mosquitto, "test-stations", commands=COMMANDS) as screen:
         screen.publish(station_topic("AIR-02"), live("AIR-02"))
         yield screen

@@ -147,7 +147,7 @@ class Files:
 
     def __init__(self, records: Records, folder: Path, pepper: bytes, keep_free_mb: int = 0) -> None:
         self._records = records
-        self._folder = folder
+        self._folder = folder.absolute()  # Flask would look for a relative path beside the code
         self._pepper = pepper
         self._keep_free_bytes = keep_free_mb * _MB
 

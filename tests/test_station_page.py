@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +13,7 @@ import pytest
 from callbacks import build, call, logged_in, page, texts
 from flask import Flask
 from screens_world import HOSTILE, NOW, World, seeded_world
-from stations_world import ODD, FakeCommands, furnish, outlet
+from stations_world import ODD, FakeCommands, furnish, happen, outlet
 
 from bridge import schemas
 from bridge.command_bus import Answer, CommandOutcome
@@ -24,8 +24,10 @@ from bridge.stores.people import Role
 from bridge.stores.provisioning import Held, Provisioning
 from bridge.stores.telemetry import Bucket, FrameFilter, FrameRow, Occurrence
 from dashboard import message_parts, messages, ribbon, schema_forms, settings_parts
+from dashboard.happenings import Happening
 from dashboard.links import station_path
 from dashboard.schema_forms import Fault, Field
+from dashboard.timeline import timeline
 
 START = NOW - timedelta(hours=24)
 
@@ -510,3 +512,21 @@ def test_times_in_a_search_are_the_site_s_own() -> None:
     odd = message_parts.asked_of({"since": "0001-01-01", "until": "soon"})
     assert odd.range(NOW, zone("UTC"))[0] == NOW - timedelta(days=1)
     assert isinstance(odd.range(NOW, zone("UTC"))[1], datetime)
+
+
+def test_what_happened_is_cut_at_forty_and_leads_to_all(editable: tuple[World, Flask]) -> None:
+    world, app = editable
+    for number in range(60):
+        happen(world, 1 + number / 3, "SecurityEventNotified", 0, kind=f"Kind{number}")
+    shown = str(msgspec.json.decode(page(logged_in(app, Role.VIEWER), station_path("HAR-03"))))
+    assert "the newest 40 of the last 24 hours" in shown
+    assert station_path("HAR-03", show="messages") in shown
+    assert shown.count("'className': 'event'") + shown.count("'className': 'event warn'") == 40
+
+
+@pytest.mark.parametrize(("hours", "name", "words"), [(1, "events", "13:32:07"), (20, "events dated", "22 Nov 18:32")])
+def test_a_line_of_yesterday_has_room_for_its_day(hours: int, name: str, words: str) -> None:
+    at = NOW - timedelta(hours=hours)
+    shown = repr(timeline([Happening(at, "Energy flows", "StatusChanged", "", False)], UTC, NOW))
+    assert f"className='{name}'" in shown
+    assert words in shown

@@ -29,7 +29,7 @@ from bridge.stores.opening import open_telemetry
 from bridge.stores.people import People, Role, pepper, secret_key
 from bridge.stores.records import Records
 from bridge.stores.telemetry import TelemetryStore
-from dashboard import api, auth, components, downloads, files, health, image_route, security, stream
+from dashboard import api, auth, components, downloads, files, health, image_route, plan_route, security, stream
 from dashboard import services as doors
 from dashboard.live import Hub
 from dashboard.places import assets_folder
@@ -200,9 +200,9 @@ def create_app(
     csrf.exempt(doors_for_files)  # no cookie opens them either
     server.register_blueprint(doors_for_files)
     server.register_blueprint(downloads.blueprint())
-    images = image_route.blueprint()
-    csrf.exempt(images)  # it checks the token itself, before it reads the body
-    server.register_blueprint(images)
+    for large in (image_route.blueprint(), plan_route.blueprint()):
+        csrf.exempt(large)  # they check the token themselves, before they read the body
+        server.register_blueprint(large)
     if found.hub is not None:
         server.register_blueprint(stream.blueprint(found.hub, now))
     app = _build_dash(server, settings)

@@ -1,21 +1,16 @@
-"""``POST /images``: an administrator adds a firmware image from the browser, streamed as the REST interface does it.
-
-The CSRF token comes in the header only. The usual check would look for it in the form first, and so read the whole
-body before anybody knows whether it is wanted; that is why this route is exempt from it and checks by itself.
-"""
+"""``POST /images``: an administrator adds a firmware image from the browser, streamed as the REST interface does it."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from flask_login import current_user
-from flask_wtf.csrf import CSRFError, validate_csrf
 
 from bridge.stores.database import RecordsUnavailable
 from bridge.stores.people import Role
 from dashboard import api_files
 from dashboard.api_parts import Problem, as_json, problem
 from dashboard.auth import require
-from dashboard.security import CSRF_HEADER
+from dashboard.security import check_csrf
 
 PATH = "/images"
 
@@ -33,10 +28,7 @@ def blueprint() -> Blueprint:
 
 def _add() -> Response:
     require(Role.ADMIN)
-    try:
-        validate_csrf(request.headers.get(CSRF_HEADER))
-    except ValueError as error:  # of wtforms, a ValidationError
-        raise CSRFError(str(error)) from error
+    check_csrf()
     return as_json(api_files.take_image(current_user.name), 201)
 
 

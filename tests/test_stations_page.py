@@ -207,10 +207,6 @@ def post(app: Flask, role: Role, text: str | bytes, query: str = "") -> Any:
     return client.post("/stations.csv" + query, **given)
 
 
-
-
-
-
 def test_what_goes_out_comes_in_again(app: Flask, world: World) -> None:
     name_station(world.records, "evil", "=1+1")  # a formula, to a spreadsheet
     answer = logged_in(app, Role.OPERATOR).get("/stations.csv")
@@ -254,6 +250,13 @@ def test_errors_name_their_lines_and_nothing_is_changed(app: Flask, world: World
     assert "line 2" in unknown.json["errors"][0]
     assert "UTF-8" in post(app, Role.ADMIN, b"\xff\xfe\x00").json["errors"][0]
     assert post(app, Role.ADMIN, HOSTILE).status_code == 422
+
+
+def test_a_plan_of_many_thousand_stations_is_not_too_long(app: Flask) -> None:
+    text = plan(*(line(record="station", station=f"STATION-{number:06}", name="x" * 60) for number in range(15_000)))
+    assert len(text) > 1_000_000
+    answer = post(app, Role.ADMIN, text, "?preview=yes")
+    assert answer.json == {"is_done": False, "counts": {"site": 0, "station": 15_000, "connector": 0}}
 
 
 def test_a_file_that_is_too_long_is_refused(app: Flask) -> None:

@@ -63,7 +63,6 @@ def layout(site: str = "", state: str = "", text: str = "", **_: Any) -> Child:
 
 
 def register(app: Dash) -> None:
-    plan_route.install(app.server)
     app.callback(
         Output("inbox", "children"),
         Output("inbox-seen", "data"),

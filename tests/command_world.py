@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ocpp_world import Charger, world
+from ocpp_world import PEPPER, Charger, world
 from servers import Mosquitto
 
 from bridge.access import Directory, StationEntry, TokenEntry
@@ -21,6 +21,7 @@ from bridge.commander import Commander
 from bridge.ocpp.server import OcppServer
 from bridge.settings import Mqtt
 from bridge.snapshots import Station
+from bridge.stores.people import People
 from bridge.stores.records import Records
 
 Answers = Callable[[str, Any], Any]  # action, payload -> payload of the answer, a whole frame's tail, or None
@@ -41,6 +42,10 @@ class Fleet:
         """Register it. Returns when it has booted."""
         self._records.upsert([Station(id=station, protocol=protocol, revision=1)], [], [])
         self.run(self._connect(station, protocol, answers))
+
+    def register_anew(self, station: str) -> None:
+        """Whatever new key was sent to it is forgotten."""
+        People(self._records, PEPPER).set_station_key(station, None)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)

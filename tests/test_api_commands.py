@@ -249,6 +249,7 @@ def test_roles(app: Flask, secrets: dict[Role, str], fleet: Fleet) -> None:
 def test_every_command_is_audited_with_its_outcome_and_without_its_secrets(
     caller: Caller, app: Flask, secrets: dict[Role, str], world: World, fleet: Fleet
 ) -> None:
+    fleet.register_anew(OLD)
     caller.send(OLD, "RotateKey", {"key": KEY})
     Caller(app, secrets[Role.VIEWER]).send(OLD, "Reset", {})
     refused, came, asked = world.people.audit(limit=3)

@@ -91,6 +91,7 @@ def test_json_is_the_whole_answer(fleet: Fleet, words: list[str], answered: dict
 
 
 def test_it_is_audited_without_secrets(fleet: Fleet) -> None:
+    fleet.register_anew("CLI-1")
     assert typed("CLI-1", "RotateKey", json.dumps({"key": KEY})).exit_code == 0
     with Records(load_settings().records.url.get_secret_value()) as records:
         came, asked = People(records, pepper(load_settings())).audit()

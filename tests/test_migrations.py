@@ -15,8 +15,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from bridge.stores import database, revise
+from bridge.stores.column_types import Text, UtcDateTime
 from bridge.stores.database import MIGRATIONS, Database, RecordsUnavailable, alembic_config
-from bridge.stores.tables import Text, UtcDateTime, metadata
+from bridge.stores.tables import metadata
 
 
 def test_the_migrated_schema_is_that_of_the_tables(records_url: str) -> None:

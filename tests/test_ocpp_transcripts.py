@@ -53,8 +53,10 @@ class Replay:
                 await self._step(*step)
 
     async def _step(self, kind: str, action: str = "", payload: Any = None, answer: Any = None) -> None:
-        if kind == "connect":  # the one before may still be open: its late close must do no harm
-            entered = self._house.charger(self.head["station"], self.head["protocol"])
+        if kind == "connect":  # the one before may still be open and dead: its late close must do no harm
+            if self._charger is not None:
+                self._charger.link.transport.pause_reading()
+            entered = self._house.charger(self.head["station"], self.head["protocol"], close_timeout=0.2)
             self._charger = await self._links.enter_async_context(entered)
         elif kind == "drop":
             assert self._charger is not None
@@ -114,7 +116,7 @@ def _directory(tokens: list[str]) -> Directory:
 async def _replay(tmp_path: Path, path: Path, check: Callable[[World, Replay], None]) -> None:
     steps = [json.loads(line) for line in path.read_text().splitlines()]  # noqa: ASYNC240
     head = steps.pop(0)
-    async with world(tmp_path, _directory(head["tokens"])) as house:
+    async with world(tmp_path, _directory(head["tokens"]), contest_s=0.2) as house:
         replay = Replay(house, head, steps)
         await replay.run()
         await house.until(lambda: head["station"] not in house.server.connections, "the end of the connection")

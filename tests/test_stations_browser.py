@@ -363,7 +363,7 @@ def test_a_viewer_has_no_buttons(open_page: Callable[..., Watched], screen: Scre
     expect(page.locator("#page button")).to_have_count(0)
     page = show(watched, screen, "/station/HAR-03")
     expect(page.locator("#page button")).to_have_count(0)
-    expect(page.locator(".page-tabs a")).to_have_count(3)
+    expect(page.locator(".page-tabs a")).to_have_count(4)
     assert watched.wrong == []
 
 

@@ -51,6 +51,8 @@ def stations_held(records: Records, bridge: str) -> frozenset[str]:
 def _as(kind: type[Any], row: Any) -> Any:
     known = row._mapping
     fields = {name: known[name] for name in kind.__struct_fields__ if name in known}
+    if kind is Station:
+        fields["items_per_call"] = fields["items_per_call"] or {}
     if kind is Connector:
         fields["status"] = fields["status"] or None
     return msgspec.convert(fields, kind, strict=False)

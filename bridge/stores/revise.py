@@ -15,8 +15,8 @@ from alembic.script import ScriptDirectory
 from bridge.stores.database import MIGRATIONS, Database, alembic_config
 
 _PLAIN = {
-    "bridge.stores.tables.UtcDateTime(timezone=True)": "sa.DateTime(timezone=True)",
-    "bridge.stores.tables.Text()": "sa.Text()",
+    "bridge.stores.column_types.UtcDateTime(timezone=True)": "sa.DateTime(timezone=True)",
+    "bridge.stores.column_types.Text()": "sa.Text()",
 }
 
 

@@ -5,46 +5,11 @@ They change only through Alembic (a test holds them against the migrations). Tim
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Dialect
 
-
-class UtcDateTime(sa.types.TypeDecorator[datetime]):
-    """Aware UTC in, aware UTC out, on every database (SQLite drops the zone)."""
-
-    impl = sa.DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"naive time {value!r}: give it a zone")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Text(sa.types.TypeDecorator[str]):
-    """Text that every database takes: no NUL (PostgreSQL refuses it), no half of a surrogate pair.
-    Chargers send both."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is None:
-            return None
-        plain = str(value)  # an enum's value, not its name
-        if plain.isascii() and "\x00" not in plain:
-            return plain
-        return plain.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
-
+from bridge.stores.column_types import Text, UtcDateTime
 
 metadata = sa.MetaData(
     naming_convention={
@@ -108,6 +73,7 @@ stations = sa.Table(
     _time("last_seen_at"),
     _time("booted_at"),
     _time("described_at"),
+    sa.Column("items_per_call", sa.JSON),  # how many entries it takes in a call's list, by action
     sa.Column("clock_skew_s", sa.Float),
     sa.Column("heartbeat_s", sa.Integer),
     sa.Column("refused_frames", sa.Integer, nullable=False, server_default="0"),

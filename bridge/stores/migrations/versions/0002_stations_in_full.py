@@ -123,6 +123,7 @@ def upgrade() -> None:
     op.add_column("stations", sa.Column("next_key_hmac", sa.LargeBinary(), nullable=True))
     op.add_column("stations", sa.Column("next_key_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("stations", sa.Column("described_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("stations", sa.Column("items_per_call", sa.JSON(), nullable=True))
     op.add_column("sessions", sa.Column("grade", sa.Text(), server_default="", nullable=False))
     op.add_column("sessions", sa.Column("evidence", sa.JSON(), nullable=True))
 
@@ -130,6 +131,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_column("sessions", "evidence")
     op.drop_column("sessions", "grade")
+    op.drop_column("stations", "items_per_call")
     op.drop_column("stations", "described_at")
     op.drop_column("stations", "next_key_at")
     op.drop_column("stations", "next_key_hmac")

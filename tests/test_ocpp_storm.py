@@ -59,6 +59,8 @@ class Raider:
     async def _read_to(self, id: str) -> None:
         async for text in self._link:
             frame = json.loads(text)
+            if frame[0] == 2:
+                continue  # what the bridge asks of a station a while after its boot
             assert frame[0] in (3, 4), text
             if frame[1] == id:
                 assert frame[0] == 3, text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import sqlite3
 import time
@@ -24,6 +23,7 @@ from bridge.events import utc_now
 SEED = 20_261_125
 RAIDERS = 100
 FRAMES = 100  # of each
+PACE_S = 0.3  # between two of a station: together somewhat less than one bridge on one core can take
 TALK = 60  # good messages of each before
 NEIGHBOURS = 20
 CAP = 65_536  # bytes; the least that a bridge can be set to, so that its limits are met often
@@ -45,14 +45,14 @@ class Raider:
         await self._send([wire(TEXT, call("talk", "DataTransfer", {"vendorId": "x", "data": "." * 1500}))] * TALK)
 
     async def raid(self) -> None:
-        await self._send(self._messages)
+        await self._send(self._messages, PACE_S)
 
-    async def _send(self, messages: list[bytes]) -> None:
+    async def _send(self, messages: list[bytes], pace_s: float = 0.0) -> None:
         """Returns when it was answered to the end; its connection stands."""
         reading = asyncio.create_task(self._read_to("the end"))
         for message in messages:
             self._link.transport.write(message)
-            await asyncio.sleep(0)
+            await asyncio.sleep(pace_s)
         await self._link.send('[2,"the end","Heartbeat",{}]')
         await reading
 
@@ -105,26 +105,12 @@ async def connected(server: Server, station: str, protocol: str) -> AsyncIterato
 
 
 class Weather(NamedTuple):
-    """What a storm left: how many calls of the neighbours were answered and how long all but a hundredth of them took,
-    how often longer than on a machine of their own the two processes took, and by how much the bridge grew."""
+    """What a storm left: how many calls of the neighbours were answered, how long all but a hundredth of them took,
+    and by how much the bridge grew."""
 
     answered: int
     p99_s: float
-    starved: float
     grown_kib: int
-
-
-class Turns(NamedTuple):
-    """Nanoseconds that a process's first thread has run, and has waited for a core while it could have run."""
-
-    ran: int
-    waited: int
-
-
-def turns(server: Server) -> list[Turns]:
-    """Of the bridge and of ourselves (``/proc/<pid>/schedstat``)."""
-    lines = [Path(f"/proc/{pid}/schedstat").read_text().split() for pid in (server.pid, os.getpid())]
-    return [Turns(int(ran), int(waited)) for ran, waited, _ in lines]
 
 
 async def storm(server: Server) -> Weather:
@@ -142,15 +128,14 @@ async def storm(server: Server) -> Weather:
         raiders = [Raider(number, link) for number, link in enumerate(links)]
         await asyncio.gather(*(raider.talk() for raider in raiders))
         neighbours = [Neighbour(charger) for charger in chargers]
-        before_kib, before, is_over = server.memory_kib(), turns(server), asyncio.Event()
+        before_kib, is_over = server.memory_kib(), asyncio.Event()
         charging = [asyncio.create_task(neighbour.charge(is_over)) for neighbour in neighbours]
         await asyncio.gather(*(raider.raid() for raider in raiders))
         is_over.set()
         answered = sum(await asyncio.gather(*charging))
         latencies_s = sorted(latency for neighbour in neighbours for latency in neighbour.latencies_s)
         p99_s = latencies_s[int(len(latencies_s) * 0.99)]
-        starved = max(1 + (b.waited - a.waited) / (b.ran - a.ran) for a, b in zip(before, turns(server), strict=True))
-        return Weather(answered, p99_s, starved, server.memory_kib() - before_kib)
+        return Weather(answered, p99_s, server.memory_kib() - before_kib)
 
 
 def journaled(folder: Path, stations: str) -> list[tuple[str, bytes, bytes]]:
@@ -165,7 +150,7 @@ def test_ten_thousand_malformed_frames_end_nothing_and_disturb_nobody(tmp_path: 
     with serving_bridge(tmp_path, CHARGEWATCH_OCPP__MAX_FRAME_BYTES=str(CAP)) as server:
         weather = asyncio.run(storm(server))
         assert server.memory_kib() > 0, "the process lives"
-    assert weather.p99_s < 1.0 * weather.starved, "more is broken: what others took of the machine is counted in"
+    assert weather.p99_s < 1.0
     assert weather.grown_kib < 50 * 1024
     good = [action for action, _, reply in journaled(tmp_path, "PEACE-%") if reply.startswith(b"[3,")]
     assert len(good) == weather.answered + NEIGHBOURS  # and their boots

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from ocpp_world import world
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
 
 from bridge.bench import connections
 from bridge.bench.client import Client
@@ -36,6 +38,8 @@ def test_a_fleet_that_comes_at_once_is_measured(tmp_path: Path) -> None:
 
 
 class Listener(Client):
+    refuses_calls = True
+
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self.heard: list[bytes] = []
@@ -57,6 +61,42 @@ def test_an_idle_station_answers_pings_and_takes_none_for_an_answer(tmp_path: Pa
             client.say(b'[2,"2","BootNotification",{"chargePointVendor":"a","chargePointModel":"b"}]')
             done = await house.server.call("CP", "ClearCache", {}, 10.0)
             assert (done.outcome, done.code) == (CommandOutcome.REFUSED, "NotSupported")
+            client.close()
+
+    asyncio.run(scene())
+
+
+class Echoed(Listener):
+    refuses_calls = False
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.said_last = asyncio.Event()
+
+    def on_answer(self, payload: bytes) -> None:
+        super().on_answer(payload)
+        if b"last" in payload:
+            self.said_last.set()
+
+
+def test_of_an_echo_one_message_is_one_answer() -> None:
+    """Else the floor that everything is held against would be half of what it is."""
+
+    async def scene() -> None:
+        async def echo(connection: ServerConnection) -> None:
+            async for message in connection:
+                await connection.send(message)
+
+        async with serve(echo, "127.0.0.1", 0, subprotocols=[Subprotocol("ocpp1.6")], compression=None) as server:
+            port = server.sockets[0].getsockname()[1]
+            _, client = await asyncio.get_running_loop().create_connection(lambda: Echoed("/CP"), "127.0.0.1", port)
+            assert await client.opened
+            client.say(b'[2,"1","Heartbeat",{}]')
+            client.say(b'[2,"2","Heartbeat",{}]')
+            client.say(b'[2,"last","Heartbeat",{}]')
+            async with asyncio.timeout(10):
+                await client.said_last.wait()
+            assert client.heard[:-1] == [b'[2,"1","Heartbeat",{}]', b'[2,"2","Heartbeat",{}]']
             client.close()
 
     asyncio.run(scene())

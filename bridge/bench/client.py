@@ -1,5 +1,5 @@
 """A station's end of a WebSocket, light enough for thousands on one thread: a handshake, text out, frames in. What
-the server asks of its own accord is refused.
+a bridge asks of its own accord can be refused.
 
 It trusts the server, which runs on the same machine and is ours. Source: RFC 6455 section 5.
 """
@@ -15,7 +15,10 @@ _shared = memoryview(bytearray(65_536))  # all clients of the one loop read into
 
 
 class Client(asyncio.BufferedProtocol):
-    """``opened`` tells whether the handshake succeeded. A subclass says what to do then and with each answer."""
+    """``opened`` tells whether the handshake succeeded. A subclass says what to do then and with each answer.
+    ``refuses_calls`` is for a bridge: of an echo every frame is an answer, a call of ours as well."""
+
+    refuses_calls = False
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -67,7 +70,7 @@ class Client(asyncio.BufferedProtocol):
         self.on_lost()
 
     def _take(self, opcode: int, payload: bytes) -> None:
-        if opcode == _TEXT and payload.startswith(b"[2,"):  # a call of the server's own
+        if opcode == _TEXT and self.refuses_calls and payload.startswith(b"[2,"):  # a call of the server's own
             self.say(b'[4,"%b","NotSupported","",{}]' % payload.split(b'"', 2)[1])
         elif opcode == _TEXT:
             self.on_answer(payload)

@@ -92,6 +92,8 @@ class _Fleet:
 class _Station(Client):
     """Sends each call when the one before it is answered."""
 
+    refuses_calls = True
+
     def __init__(self, path: str, fleet: _Fleet) -> None:
         super().__init__(path)
         self._fleet = fleet

@@ -83,10 +83,10 @@ class Station:
         self.book = there.book
         self.events: list[AnyEvent] = []
         self.frames: list[Frame] = []  # as journaled
-        self.new: tuple[AnyEvent, ...] = ()  # of the last message
         self._run, self._path = runner.run, path
         self._records: Records | None = None
         self._taken = 0  # events that are in the records
+        self._said = 0  # events before the station's last message
         self._ids = itertools.count(1)
         self._keep = there.intake.keep
         there.intake.keep = self._kept  # type: ignore[method-assign]
@@ -186,20 +186,25 @@ class Station:
     def connector(self, evse: int = 1, connector: int = 1) -> Connector:
         return self.book.connectors["CP", evse, connector]
 
+    @property
+    def new(self) -> list[AnyEvent]:
+        """The events since the station's last message; the server may have begun to ask it something meanwhile."""
+        return self.events[self._said :]
+
     def told(self, kind: type[T]) -> list[T]:
-        """The events of a kind among those of the last message."""
+        """Those of a kind."""
         return [event for event in self.new if isinstance(event, kind)]
 
     # inside
 
     def _kept(self, frame: Frame, outcome: Outcome, reply: bytes = b"") -> int:
-        self.new = outcome.events
         self.events += outcome.events
         self.frames.append(frame)
         return self._keep(frame, outcome, reply)
 
     async def _exchange(self, action: str, payload: dict[str, Any]) -> list[Any]:
         message_id = f"m{next(self._ids)}"
+        self._said = len(self.events)
         await self.link.send(json.dumps([2, message_id, action, payload]))
         frame = json.loads(await self.link.recv())
         assert frame[1] == message_id, frame
@@ -221,7 +226,8 @@ class Station:
     async def _answered(self, frame: list[Any], answer: Any) -> tuple[AnyEvent, ...]:
         assert frame[0] == 2, frame
         assert schemas.violations(self.protocol, frame[2], frame[3]) == []
-        before, kept = len(self.events), len(self.frames)
+        before = self._said = len(self.events)
+        kept = len(self.frames)
         if isinstance(answer, str):
             await self.link.send(json.dumps([4, frame[1], answer, "", {}]))
         else:

@@ -204,7 +204,7 @@ def test_TC_054_CSMS_trigger_message(
     done = cp16.asked("Trigger", params)
     assert (done.action, done.payload) == ("TriggerMessage", {"requestedMessage": params["message"]} | asked)
     cp16.say(params["message"], sent)
-    assert cp16.new != ()
+    assert cp16.new
 
 
 def test_TC_055_CSMS_trigger_message_rejected(cp16: Station16) -> None:
